@@ -21,7 +21,8 @@ from graphmem.errors import ConfigError, IndexMismatchError
 from graphmem.fact_search import FactSearcher, Walk, within_margin
 from graphmem.fusion import reciprocal_rank_fusion
 from graphmem.linear_search import LinearSearcher
-from graphmem.mentions import TokenHasher, find_names
+from graphmem.linking import link_question
+from graphmem.mentions import TokenHasher
 from graphmem.ppr import entity_mass, passage_pagerank
 from graphmem.protocols import Embedder, FactFilter
 from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, rerank
@@ -247,9 +248,7 @@ class Retriever:
 
     def link(self, question: str) -> NDArray[np.int64]:
         """Rows of the distinct entities that a question names, int64 [a], sorted."""
-        columns = self._hasher.columns([question])
-        found = find_names(self.snapshot.dictionary, columns, initial_counts=True)
-        return np.unique(found.entities)
+        return link_question(self.snapshot.dictionary, self._hasher, question)
 
     @cached_property
     def model(self) -> TreeEnsemble:

@@ -41,7 +41,7 @@ from graphmem.mentions import EntityDictionary
 from graphmem.store import row_key
 from graphmem.types import Passage
 
-FORMAT = 1
+FORMAT = 2
 """Version of the columns below; another version must be assembled again."""
 
 _POINTER = "CURRENT"
@@ -119,6 +119,7 @@ class Snapshot:
             self._array("dictionary_prefixes"),
             self._array("dictionary_names"),
             self._array("dictionary_rows"),
+            self._array("dictionary_proper"),
         )
 
     @cached_property
@@ -295,6 +296,7 @@ def _write_columns(
         "dictionary_prefixes": graph.dictionary.prefixes,
         "dictionary_names": graph.dictionary.names,
         "dictionary_rows": graph.dictionary.rows,
+        "dictionary_proper": graph.dictionary.proper,
         "row_keys": np.array([row_key(passage.id) for passage in passages], dtype=np.int64),
     }
     for name, column in columns.items():

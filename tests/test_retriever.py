@@ -108,7 +108,8 @@ def test_questions_name_what_the_index_knows(tiny):
         "Alien",
     )
     assert search(tiny, "Gladiator").entities == ("Gladiator",)
-    assert search(tiny, "gladiator").entities == ()  # a word, not a name
+    assert search(tiny, "gladiator").entities == ("Gladiator",)
+    assert search(tiny, "Was the gladiator in Alien?").entities == ("Alien",)  # a word, not a name
     assert search(tiny, "Where is Ridley Scott Glenn?").entities == ("Ridley Scott",)
 
 
