@@ -37,6 +37,7 @@ STAGES = [
         "statistics",
         "fact_search",
         "linear_search",
+        "trace",
         "retriever",
         "explain",
     ),
