@@ -17,9 +17,10 @@ from graphmem.facts import joining_fact
 from graphmem.mentions import TokenHasher, find_names
 from graphmem.ppr import seed_contributions
 from graphmem.rerank import FEATURES, parts_of_odds
-from graphmem.retriever import Retriever, Trace, require_positive
+from graphmem.retriever import Retriever, require_positive
 from graphmem.seeds import top_rows
 from graphmem.text import compatible, normalise_phrase, sentence_spans, token_spans, tokens
+from graphmem.trace import Trace
 from graphmem.types import Hit, Ranking
 
 NodeKind = Literal["entity", "passage"]

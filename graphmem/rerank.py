@@ -242,9 +242,9 @@ class TreeEnsemble:
 
     def scores(self, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-odds that a candidate is relevant, float32 [n]."""
-        nodes = self._walk(evidence)[-1]
-        trees = np.arange(self.value.shape[0])
-        scores: NDArray[np.float32] = self.value[trees, nodes].sum(axis=1) + np.float32(self.base)
+        count, size = self.value.shape
+        leaves = self.value.take(np.arange(count) * size + self._walk(evidence)[-1])
+        scores: NDArray[np.float32] = leaves.sum(axis=1) + np.float32(self.base)
         return scores
 
     def contributions(self, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -264,18 +264,19 @@ class TreeEnsemble:
     def _walk(self, evidence: NDArray[np.float32]) -> list[NDArray[np.int64]]:
         """Node that each candidate is at in each tree, [n, T], from the root to the leaf."""
         count, inner = self.feature.shape
-        trees = np.arange(count)
-        rows = np.arange(len(evidence))[:, None]
+        # Places in flat arrays: taking from these is several times faster than indexing by pairs.
+        tree = np.arange(count) * inner
+        row = np.arange(len(evidence))[:, None] * evidence.shape[1]
         nodes = [np.zeros((len(evidence), count), dtype=np.int64)]
         while (nodes[-1][0, 0] if len(evidence) else inner) < inner:
-            here = nodes[-1]
-            right = evidence[rows, self.feature[trees, here]] > self.threshold[trees, here]
-            nodes.append(2 * here + 1 + right)
+            place = tree + nodes[-1]
+            asked = evidence.take(row + self.feature.take(place))
+            nodes.append(2 * nodes[-1] + 1 + (asked > self.threshold.take(place)))
         return nodes
 
 
 def rerank(
-    model: TreeEnsemble,
+    log_odds: NDArray[np.float32],
     found: Candidates,
     evidence: NDArray[np.float32],
     scores: NDArray[np.float32],
@@ -289,7 +290,7 @@ def rerank(
     other passages keep their order, below the candidates.
 
     Args:
-        model: Parameters.
+        log_odds: What the trees say of each candidate, float32 [n].
         found: n candidates, best first.
         evidence: Their features, float32 [n, F].
         scores: Mass of all passages after the walk, float32 [P].
@@ -297,7 +298,7 @@ def rerank(
     """
     gate = _gate(evidence, specificity_half)
     walk = evidence[:, FEATURES.index("walk")]
-    odds = (1 - gate) * walk + gate * model.scores(evidence)
+    odds = (1 - gate) * walk + gate * log_odds
     chance = 1 / (1 + np.exp(-odds))
     least = float(found.mass.min(initial=1))
     below = float(chance.min(initial=1)) / least if least > 0 else 0.0

@@ -211,7 +211,7 @@ def reordered(a: Asked, model: TreeEnsemble, config: RetrievalConfig) -> NDArray
     here = np.arange(a.rows.size)
     nothing = np.zeros(a.rows.size, dtype=np.float32)
     found = Candidates(here, a.mass, nothing, nothing, nothing[:, None], here, nothing, here)
-    return rerank(model, found, a.evidence, a.mass, config.specificity_half)
+    return rerank(model.scores(a.evidence), found, a.evidence, a.mass, config.specificity_half)
 
 
 def dense_score(asked: Sequence[Asked]) -> dict[str, float]:

@@ -38,6 +38,7 @@ STAGES = [
         "statistics",
         "fact_search",
         "linear_search",
+        "trace",
         "retriever",
         "explain",
     ),

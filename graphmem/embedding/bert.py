@@ -1,7 +1,8 @@
 """A BERT encoder as an ONNX graph of onnxruntime's fused operators, built from safetensors.
 
-The graph takes the token ids of texts of one length, without padding, and gives unit vectors:
-with no padding there is no mask to apply, and pooling is a plain mean or the first row.
+The graph takes the token ids of texts of one length, without padding: there is no mask to apply,
+and pooling is a plain mean or the first row. It is done outside the graph (`pooled`), where the
+order of a mean's additions cannot depend on how many texts there are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from graphmem.errors import ModelError
 Pooling = Literal["mean", "cls"]
 Precision = Literal["fp32", "int8"]
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """To be raised when the graph built from the same weights changes."""
 
 _FUSED = "com.microsoft"
@@ -148,7 +149,7 @@ def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
 
 def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") -> Any:
-    """The encoder as an `onnx.ModelProto`: `ids` int32 [b, n] -> `vectors` float32 [b, d].
+    """The encoder as an `onnx.ModelProto`: `ids` int32 [b, n] -> states float32 [b, n, d].
 
     All operators are exact to float32 rounding with precision "fp32" (GELU is the one with erf).
     With "int8" the dense layers multiply 8-bit integers: weights with a scale for each column,
@@ -180,20 +181,21 @@ def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") 
         inner = graph.node("BiasGelu", [inner, bias], [f"{layer}.gelu"], _FUSED)
         inner = graph.product(inner, f"{layer}.output.dense")
         x = graph.add_and_normalise(inner, x, f"{layer}.output", shape.epsilon)
-    if shape.pooling == "mean":
-        x = graph.node("ReduceMean", [x], ["pooled"], axes=[1], keepdims=0)
-    else:
-        first = graph.constant("first", np.array(0, np.int64))
-        x = graph.node("Gather", [x, first], ["pooled"], axis=1)
-    graph.node("LpNormalization", [x], ["vectors"], axis=-1, p=2)
     return helper.make_model(
         helper.make_graph(
             graph.nodes,
             "bert",
             [helper.make_tensor_value_info("ids", TensorProto.INT32, ["b", "n"])],
-            [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["b", shape.hidden])],
+            [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["b", "n", shape.hidden])],
             graph.initialisers,
         ),
         opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(_FUSED, 1)],
         ir_version=8,
     )
+
+
+def pooled(states: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
+    """Unit vectors of b texts from the states of their n tokens, float32 [b, n, d] -> [b, d]."""
+    vectors = states[:, 0] if pooling == "cls" else states.mean(axis=1)
+    normalised: NDArray[np.float32] = vectors / np.sqrt(np.vecdot(vectors, vectors))[:, None]
+    return normalised

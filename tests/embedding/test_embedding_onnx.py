@@ -50,6 +50,19 @@ def test_threads_do_not_change_a_bit(reference):
     assert one == two == three
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_texts_of_one_length_run_together_and_stay_the_same_bit_by_bit(precision):
+    words = ["who", "wrote", "the", "film", "made", "by", "her", "father", "in", "old", "spain"]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, rng.integers(1, 40))) for _ in range(80)]
+    texts += [" ".join(rng.choice(words, 12)) for _ in range(40)]
+    embedder = OnnxEmbedder.default(precision=precision)
+    alone = np.concatenate([embedder.embed([text], "question") for text in texts])
+    for threads in (1, 3):
+        many = OnnxEmbedder.default(precision=precision, threads=threads)
+        assert many.embed(texts, "question").tobytes() == alone.tobytes()
+
+
 def test_many_threads_may_share_it(tiny_model):
     embedder = OnnxEmbedder(tiny_model)
     expected = OnnxEmbedder(tiny_model).embed(TEXTS).tobytes()
