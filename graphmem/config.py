@@ -30,7 +30,9 @@ class RetrievalConfig:
         lexical_power: Min-max scaled BM25 scores are raised to this power.
         fact_power: Min-max scaled cosines of facts are raised to this power.
         passage_seeds: How many of the best passages are seeds, of each kind; > 0.
-        pull: The walk prefers a passage by exp(pull * cosine).
+        pull: The walk prefers a passage by exp(pull * cosine + word_pull * b), >= 0.
+        word_pull: b is the BM25 of the question's words outside its names, divided by the best:
+            what is asked about the names; >= 0.
         tolerance: Bound on the L1 error of the walk, > 0.
         candidates: How many of the first passages the second stage orders; 0 leaves it out.
     """
@@ -47,6 +49,7 @@ class RetrievalConfig:
     fact_power: float = 8.0
     passage_seeds: int = 200
     pull: float = 3.0
+    word_pull: float = 1.5
     tolerance: float = 1e-2
     candidates: int = 40
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.mentions import EntityDictionary, TokenHasher, find_names
+from graphmem.text import tokens
 
 _SHOUTED = 3  # words; shorter questions in capitals may be abbreviations
 
 
-def link_question(
-    dictionary: EntityDictionary, hasher: TokenHasher, question: str
-) -> NDArray[np.int64]:
-    """Rows of the distinct entities that a question names, int64 [a], sorted.
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What a question names, and what it asks about that.
+
+    Attributes:
+        entities: Rows of the distinct entities, int64 [a], sorted.
+        rest: The tokens that belong to no name.
+    """
+
+    entities: NDArray[np.int64]
+    rest: str
+
+
+def link_question(dictionary: EntityDictionary, hasher: TokenHasher, question: str) -> Linked:
+    """Find the names in a question.
 
     Names are recognised by their capitals. A question without capitals inside, or with nothing
     else, tells by them nothing: there the names count that the corpus writes as names more often
@@ -25,7 +39,11 @@ def link_question(
     found = find_names(
         dictionary, columns, initial_counts=True, proper_counts=not _has_inner_capitals(question)
     )
-    return np.unique(found.entities)
+    named = np.zeros(columns.hashes.size + 1, dtype=np.int64)
+    np.add.at(named, found.starts, 1)
+    np.add.at(named, found.starts + found.lengths, -1)
+    words = zip(tokens(question), np.cumsum(named)[:-1], strict=True)
+    return Linked(np.unique(found.entities), " ".join(word for word, inside in words if not inside))
 
 
 def _is_shouted(question: str) -> bool:

@@ -22,11 +22,11 @@ from graphmem.errors import ConfigError, IndexMismatchError
 from graphmem.fact_search import FactSearcher, Walk, within_margin
 from graphmem.fusion import reciprocal_rank_fusion
 from graphmem.linear_search import LinearSearcher
-from graphmem.linking import link_question
+from graphmem.linking import Linked, link_question
 from graphmem.mentions import TokenHasher
 from graphmem.ppr import entity_mass, passage_pagerank
 from graphmem.protocols import Embedder, FactFilter
-from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, rerank
+from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, mixed_odds, rerank
 from graphmem.seeds import choose_seeds, top_rows
 from graphmem.snapshot import Snapshot
 from graphmem.trace import Trace
@@ -140,8 +140,10 @@ class Retriever:
                 return self._from_facts(questions, vectors, cosines, config)
         linked = self.link(questions)
         return [
-            self._trace(*found, config)
-            for found in zip(questions, vectors, cosines, linked, strict=True)
+            self._trace(question, vector, cosine, found.entities, config)
+            for question, vector, cosine, found in zip(
+                questions, vectors, cosines, linked, strict=True
+            )
         ]
 
     def _trace(
@@ -176,14 +178,51 @@ class Retriever:
         cosines: NDArray[np.float32],
         config: RetrievalConfig,
     ) -> list[Trace]:
+        walked = self._walks(questions, vectors, cosines, config)
+        found = [candidates for _, candidates in walked if candidates is not None]
+        evidence = [self.evidence(candidates) for candidates in found]
+        # The trees see the candidates of all questions in one pass.
+        odds = self.model.scores(np.concatenate(evidence)) if found else _NO_ODDS
+        borders = np.cumsum([len(rows) for rows in evidence])[:-1]
+        second = zip(evidence, np.split(odds, borders), strict=True) if found else iter(())
+        traces = []
+        for trace, candidates in walked:
+            if candidates is not None:
+                rows, part = next(second)
+                odds_here = mixed_odds(part, rows, config.specificity_half)
+                scores = rerank(candidates, odds_here, trace.scores)
+                trace = replace(trace, scores=scores, candidates=candidates.rows, evidence=rows)
+            traces.append(trace)
+        return traces
+
+    def candidates(
+        self, questions: Sequence[str], config: RetrievalConfig
+    ) -> list[Candidates | None]:
+        """The first `config.candidates` passages of every walk, None where there is no walk."""
+        vectors = self.embedder.embed(questions, "question")
+        walked = self._walks(questions, vectors, self._cosines(vectors), config)
+        return [candidates for _, candidates in walked]
+
+    def evidence(self, found: Candidates) -> NDArray[np.float32]:
+        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
+        return features(self.snapshot.graph, self.snapshot.df, found)
+
+    def _walks(
+        self,
+        questions: Sequence[str],
+        vectors: NDArray[np.float32],
+        cosines: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> list[tuple[Trace, Candidates | None]]:
+        """Walk for every question that names an entity; the others are ranked by cosine."""
         linked = self.link(questions)
-        traces = [
-            Trace(question, "dense", cosine, entities)
-            for question, cosine, entities in zip(questions, cosines, linked, strict=True)
+        walked: list[tuple[Trace, Candidates | None]] = [
+            (Trace(question, "dense", cosine, found.entities), None)
+            for question, cosine, found in zip(questions, cosines, linked, strict=True)
         ]
-        named = [place for place, entities in enumerate(linked) if entities.size]
+        named = [place for place, found in enumerate(linked) if found.entities.size]
         if not named:
-            return traces
+            return walked
         snapshot = self.snapshot
         facts: NDArray[np.float32] | None = None
         lexical = [self._lexical(questions[place]) for place in named]
@@ -191,10 +230,9 @@ class Retriever:
         for place, words in zip(named, lexical, strict=True):
             if snapshot.facts is not None and config.fact_share > 0:
                 facts = self._facts.best_by_passage(vectors[place])
-            seeds.append(
-                choose_seeds(linked[place], snapshot.df, cosines[place], words, config, facts)
-            )
-        pull = np.exp(np.float32(config.pull) * cosines[named])
+            entities = linked[place].entities
+            seeds.append(choose_seeds(entities, snapshot.df, cosines[place], words, config, facts))
+        pull = self._pull(cosines[named], [linked[place].rest for place in named], config)
         restart = np.zeros((snapshot.passages, len(named)), dtype=np.float32)
         for column, seed in enumerate(seeds):
             restart[seed.passages, column] = seed.passage_weights
@@ -207,49 +245,37 @@ class Retriever:
             damping=config.damping,
             tolerance=config.tolerance,
         )
-        walks = [
-            Trace(questions[place], "graph", mass[i], linked[place], seeds[i], pull[i])
-            for i, place in enumerate(named)
-        ]
-        if config.candidates:
-            found = [
-                self.candidates(walk.scores, cosines[place], words, linked[place], config)
-                for walk, place, words in zip(walks, named, lexical, strict=True)
-            ]
-            walks = self._second_stage(walks, found, config)
-        for place, walk in zip(named, walks, strict=True):
-            traces[place] = walk
-        return traces
+        for i, place in enumerate(named):
+            entities = linked[place].entities
+            trace = Trace(questions[place], "graph", mass[i], entities, seeds[i], pull[i])
+            found = None
+            if config.candidates:
+                found = self._candidates(trace, cosines[place], lexical[i], config)
+            walked[place] = trace, found
+        return walked
 
-    def _second_stage(
-        self, traces: Sequence[Trace], found: Sequence[Candidates], config: RetrievalConfig
-    ) -> list[Trace]:
-        """The traces of walks, ordered anew; the trees see the candidates of all in one pass."""
-        evidence = [self.evidence(candidates) for candidates in found]
-        odds = self.model.scores(np.concatenate(evidence))
-        borders = np.cumsum([len(rows) for rows in evidence])[:-1]
-        return [
-            replace(
-                trace,
-                scores=rerank(part, candidates, rows, trace.scores, config.specificity_half),
-                candidates=candidates.rows,
-                evidence=rows,
-            )
-            for trace, candidates, rows, part in zip(
-                traces, found, evidence, np.split(odds, borders), strict=True
-            )
-        ]
+    def _pull(
+        self, cosines: NDArray[np.float32], rests: Sequence[str], config: RetrievalConfig
+    ) -> NDArray[np.float32]:
+        """How much the walk of every question likes each passage, [q, P]."""
+        liking = np.float32(config.pull) * cosines
+        for row, rest in zip(liking, rests, strict=True):
+            words = self._lexical(rest) if config.word_pull else _NO_ODDS
+            best = float(words.max(initial=0))
+            if best > 0:
+                row += np.float32(config.word_pull / best) * words
+        pull: NDArray[np.float32] = np.exp(liking)
+        return pull
 
-    def candidates(
+    def _candidates(
         self,
-        mass: NDArray[np.float32],
+        trace: Trace,
         cosine: NDArray[np.float32],
         lexical: NDArray[np.float32],
-        entities: NDArray[np.int64],
         config: RetrievalConfig,
     ) -> Candidates:
         """The first passages of a walk, with all that the second stage looks at."""
-        snapshot = self.snapshot
+        snapshot, mass = self.snapshot, trace.scores
         rows = top_rows(mass, config.candidates)
         rows = rows[mass[rows] > 0]
         subjects = snapshot.subjects[rows].astype(np.int64)
@@ -266,7 +292,7 @@ class Retriever:
             snapshot.vectors[rows],
             subjects,
             subject_mass,
-            entities,
+            trace.entities,
         )
 
     def _from_facts(
@@ -308,12 +334,8 @@ class Retriever:
         scores = walk.mass()[len(walk.names) :]
         return Trace(question, "graph", scores, entities, walk=walk, facts=facts)
 
-    def evidence(self, found: Candidates) -> NDArray[np.float32]:
-        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
-        return features(self.snapshot.graph, self.snapshot.df, found)
-
-    def link(self, questions: Sequence[str]) -> list[NDArray[np.int64]]:
-        """For every question the rows of the distinct entities that it names, int64 [a], sorted."""
+    def link(self, questions: Sequence[str]) -> list[Linked]:
+        """What every question names."""
         dictionary = self.snapshot.dictionary
         return [link_question(dictionary, self._hasher, question) for question in questions]
 
@@ -364,3 +386,4 @@ def require_positive(k: int) -> None:
 
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
+_NO_ODDS = np.zeros(0, dtype=np.float32)

@@ -22,8 +22,8 @@ NAMES = [("Ada Byron",), ("Kyoto",), ("1843", "Film"), ("The Who",), ()]
 
 def link(question, passages=PASSAGES, names=NAMES):
     graph = assemble_graph(passages, [Extraction(found) for found in names])
-    rows = link_question(graph.dictionary, TokenHasher(), question)
-    return {graph.names[row] for row in rows}
+    linked = link_question(graph.dictionary, TokenHasher(), question)
+    return {graph.names[row] for row in linked.entities}
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,17 @@ def test_a_script_without_capitals_is_read_as_ever():
 def test_a_corpus_in_small_letters_links_what_its_extractor_found():
     passages = [Passage("a", "i met ada byron"), Passage("b", "ada byron left")]
     assert link("where is ada byron?", passages, [("ada byron",)] * 2) == {"ada byron"}
+
+
+@pytest.mark.parametrize(
+    ("question", "rest"),
+    [
+        ("Which film did Ada Byron make in Kyoto?", "which film did make in"),
+        ("ADA BYRON MADE WHAT?", "made what"),
+        ("Ada Byron", ""),
+        ("what's new?", "what s new"),
+    ],
+)
+def test_the_rest_of_a_question_belongs_to_no_name(question, rest):
+    graph = assemble_graph(PASSAGES, [Extraction(found) for found in NAMES])
+    assert link_question(graph.dictionary, TokenHasher(), question).rest == rest
