@@ -57,3 +57,22 @@ def test_a_script_without_capitals_is_read_as_ever():
 def test_a_corpus_in_small_letters_links_what_its_extractor_found():
     passages = [Passage("a", "i met ada byron"), Passage("b", "ada byron left")]
     assert link("where is ada byron?", passages, [("ada byron",)] * 2) == {"ada byron"}
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("Beyoncé", "Where was Beyonce born?"),
+        ("Beyonce", "Where was Beyoncé born?"),
+        ("Beyoncé", "where was beyonce born?"),
+        ("J. K. Rowling", "What did JK Rowling write?"),
+        ("JK Rowling", "What did J.K. Rowling write?"),
+        ("J.K. Rowling", "what did j. k. rowling write?"),
+        ("The Beatles", "Who heard the Beatles' songs?"),
+        ("U.S.", "Who led the US then?"),
+        ("Washington, D.C.", "Who led Washington DC then?"),
+    ],
+)
+def test_other_spellings_of_a_name(written, asked):
+    passages = [Passage("a", f"She sang of {written} once.")]
+    assert len(link(asked, passages, [(written,)])) == 1
