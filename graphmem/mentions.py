@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.text import compatible, sentence_spans, token_spans
+from graphmem.text import compatible, normalise_token, sentence_spans, token_spans
 
 # An odd multiplier (2^64 / golden ratio) makes the running hash depend on the order of tokens.
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -82,10 +82,10 @@ class TokenHasher:
     _seen: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
     def token(self, surface: str) -> tuple[int, bool]:
-        """Stable 64-bit hash of the case folded token, and whether it can begin a name."""
+        """Stable 64-bit hash of the normalised token, and whether it can begin a name."""
         known = self._seen.get(surface)
         if known is None:
-            known = _token_hash(surface.casefold()), not surface.islower()
+            known = _token_hash(normalise_token(surface)), not surface.islower()
             self._seen[surface] = known
         return known
 

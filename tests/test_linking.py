@@ -71,3 +71,22 @@ def test_a_corpus_in_small_letters_links_what_its_extractor_found():
 def test_the_rest_of_a_question_belongs_to_no_name(question, rest):
     graph = assemble_graph(PASSAGES, [Extraction(found) for found in NAMES])
     assert link_question(graph.dictionary, TokenHasher(), question).rest == rest
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("Beyoncé", "Where was Beyonce born?"),
+        ("Beyonce", "Where was Beyoncé born?"),
+        ("Beyoncé", "where was beyonce born?"),
+        ("J. K. Rowling", "What did JK Rowling write?"),
+        ("JK Rowling", "What did J.K. Rowling write?"),
+        ("J.K. Rowling", "what did j. k. rowling write?"),
+        ("The Beatles", "Who heard the Beatles' songs?"),
+        ("U.S.", "Who led the US then?"),
+        ("Washington, D.C.", "Who led Washington DC then?"),
+    ],
+)
+def test_other_spellings_of_a_name(written, asked):
+    passages = [Passage("a", f"She sang of {written} once.")]
+    assert len(link(asked, passages, [(written,)])) == 1
