@@ -136,8 +136,8 @@ def test_without_a_known_name_the_presets_that_need_one_are_dense(memory):
 
 
 def test_facts_move_the_default_ranking_only_where_asked(memory):
-    with_facts = memory.search(QUESTION, k=5)
-    without = memory.search(QUESTION, k=5, preset=RetrievalConfig(fact_share=0))
+    with_facts = memory.search(QUESTION, k=5, preset=RetrievalConfig(fact_share=0.5))
+    without = memory.search(QUESTION, k=5)
     assert [h.score for h in with_facts.hits] != [h.score for h in without.hits]
 
 
