@@ -46,6 +46,7 @@ class Trace:
         candidates: Rows of the passages that the second stage ordered, int64 [n], in the order of
             the walk; None where there was no second stage.
         evidence: Their features, float32 [n, F].
+        phrases: In preset hipporag the phrase that each of `entities` was linked to, int64 [a].
     """
 
     question: str
@@ -58,6 +59,7 @@ class Trace:
     facts: tuple[Triple, ...] = ()
     candidates: NDArray[np.int64] | None = None
     evidence: NDArray[np.float32] | None = None
+    phrases: NDArray[np.int64] | None = None
 
 
 class Retriever:
@@ -123,7 +125,7 @@ class Retriever:
                 both = [cosine, self._lexical(question)]
                 fused = reciprocal_rank_fusion(both, config.constant)
                 return Trace(question, "fusion", fused, _NO_ROWS)
-        searcher = self._linear if isinstance(config, LinearRagConfig) else self._facts
+        searcher = self._linear if isinstance(config, LinearRagConfig) else self.facts
         entities = self.link(question)
         if not entities.size:
             return Trace(question, "dense", cosine, entities)
@@ -134,8 +136,10 @@ class Retriever:
             case FactSearcher(), HippoRagConfig():
                 names = [self.snapshot.labels[int(row)] for row in entities]
                 phrases = searcher.nearest_phrases(self.embedder.embed(names, "passage"))
-                scores = searcher.score_by_phrases(phrases, config)
-                return Trace(question, "graph", scores, entities)
+                scores = searcher.score_by_phrases(
+                    searcher.walk_over_phrases(phrases, config).mass()
+                )
+                return Trace(question, "graph", scores, entities, phrases=phrases)
         raise ConfigError(f"no search is defined for {type(config).__name__}")
 
     def _from_names(
@@ -151,7 +155,7 @@ class Retriever:
             return Trace(question, "dense", cosine, entities)
         facts = None
         if snapshot.facts is not None and config.fact_share > 0:
-            facts = self._facts.best_by_passage(vector)
+            facts = self.facts.best_by_passage(vector)
         lexical = self._lexical(question)
         seeds = choose_seeds(entities, snapshot.df, cosine, lexical, config, facts)
         pull = np.exp(np.float32(config.pull) * cosine)
@@ -209,7 +213,7 @@ class Retriever:
     def _from_facts(
         self, questions: Sequence[str], vectors: NDArray[np.float32], config: HippoRag2Config
     ) -> list[Trace]:
-        searcher = self._facts
+        searcher = self.facts
         found = [searcher.best_facts(vector, config.facts) for vector in vectors]
         near = [within_margin(c, config.margin, config.least_cosine) for _, c, _ in found]
         kept = [rows[n] for (rows, _, _), n in zip(found, near, strict=True)]
@@ -257,7 +261,12 @@ class Retriever:
         return load_model()
 
     @cached_property
-    def _facts(self) -> FactSearcher:
+    def facts(self) -> FactSearcher:
+        """Searches the facts.
+
+        Raises:
+            IndexMismatchError: The index has none.
+        """
         facts = self.snapshot.facts
         if facts is None:
             raise IndexMismatchError(

@@ -150,7 +150,8 @@ def test_restart_weighs_phrases_and_passages_as_the_code_does(searcher):
 
 def test_version_1_agrees_with_igraph(searcher):
     seeds = np.array([0, 3])
-    scores = searcher.score_by_phrases(seeds, HippoRagConfig())
+    mass = searcher.walk_over_phrases(seeds, HippoRagConfig()).mass()
+    scores = searcher.score_by_phrases(mass)
     edges = [e for e in reference_edges(searcher) if max(e[:2]) < 6]
     restart = np.zeros(10)
     restart[seeds] = 0.5  # 1 / passages: both stand in two
