@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from graphmem.config import RetrievalConfig, SearchConfig
+from graphmem.config import HippoRagConfig, RetrievalConfig, SearchConfig
 from graphmem.fact_search import Walk
 from graphmem.facts import joining_fact
 from graphmem.mentions import TokenHasher, find_names
@@ -40,11 +40,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A seed, how much of the restart it holds, and its share of the score of a hit; both 0..1."""
+    """A seed, how much of the restart it holds, and its share of the score of a hit; both 0..1.
+
+    `linked` is what the question calls it, where that was linked to the nearest phrase.
+    """
 
     seed: Node
     restart: float
     share: float
+    linked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +124,12 @@ def explain(
     require_positive(k)
     (trace,) = retriever.trace([question], config)
     ranking = retriever.ranking(trace, k)
+    if trace.phrases is not None and isinstance(config, HippoRagConfig):
+        return _explain_phrases(retriever, trace, trace.phrases, config, ranking, seeds)
     walk = trace.walk or _walk_over_names(retriever, trace, config)
     if walk is None:
-        # All of the score is the likeness of question and passage; or, in a walk over phrases
-        # alone, the mass of the passage's phrases.
-        from_names = float(trace.route == "graph")
-        hits = tuple(HitExplanation(hit, from_names, 1.0 - from_names) for hit in ranking.hits)
+        # All of the score is the likeness of question and passage.
+        hits = tuple(HitExplanation(hit, 0.0, 1.0) for hit in ranking.hits)
         return Explanation(ranking, (), hits)
     restart = walk.restart
     targets = top_rows(trace.scores, k) + len(walk.names)
@@ -153,6 +157,62 @@ def explain(
         if restart[n] > 0
     )
     return Explanation(ranking, named, tuple(reasons))
+
+
+def _explain_phrases(
+    retriever: Retriever,
+    trace: Trace,
+    phrases: NDArray[np.int64],
+    config: HippoRagConfig,
+    ranking: Ranking,
+    seeds: int,
+) -> Explanation:
+    """The reasons of a walk over phrases alone: a passage's score is the mass of its phrases."""
+    searcher = retriever.facts
+    walk = searcher.walk_over_phrases(phrases, config)
+    rows = np.flatnonzero(walk.restart)
+    # Mass is linear in the restart distribution: one walk from each seed.
+    masses = np.stack([walk.restart[row] * _from_one(walk, int(row)) for row in rows])
+    targets = top_rows(trace.scores, len(ranking.hits))
+    context = searcher.context[targets]
+    reached = context @ masses.T
+    best = reached.argmax(axis=1)
+    ends = np.full(targets.size, -1, dtype=np.int64)
+    for i in range(targets.size):
+        held = context.indices[context.indptr[i] : context.indptr[i + 1]]
+        weight = context.data[context.indptr[i] : context.indptr[i + 1]] * masses[best[i], held]
+        if weight.any():
+            ends[i] = held[weight.argmax()]
+    there = np.flatnonzero(ends >= 0)
+    strong = np.concatenate([top_rows(masses.sum(axis=0), _PATH_PASSAGES), ends[there], rows])
+    nodes = np.unique(np.concatenate([walk.adjacency[strong].indices, strong]))
+    found = strongest_paths(
+        walk.adjacency, walk.pull, nodes, rows[best[there]], ends[there], damping=walk.damping
+    )
+    paths: dict[int, list[int]] = dict(zip(there.tolist(), found, strict=True))
+    reasons = []
+    for i, hit in enumerate(ranking.hits):
+        contribution = np.zeros(walk.restart.size, dtype=np.float32)
+        contribution[rows] = reached[i] / max(float(reached[i].sum()), 1e-30)
+        path = paths.get(i) or []
+        path = [*path, len(walk.names) + int(targets[i])] if path else []
+        reasons.append(_explain_hit(retriever, walk, hit, contribution, path, seeds, ()))
+    names = [retriever.snapshot.labels[int(row)] for row in trace.entities]
+    named = tuple(
+        Share(
+            *(_node(retriever, walk, int(row)), float(walk.restart[row]), float(walk.restart[row])),
+            ", ".join(name for name, phrase in zip(names, phrases, strict=True) if phrase == row),
+        )
+        for row in rows[np.argsort(-walk.restart[rows], kind="stable")]
+    )
+    return Explanation(ranking, named, tuple(reasons))
+
+
+def _from_one(walk: Walk, row: int) -> NDArray[np.float32]:
+    """Mass of every node where the walk restarts at one."""
+    restart = np.zeros_like(walk.restart)
+    restart[row] = 1
+    return replace(walk, restart=restart).mass()
 
 
 def _walk_over_names(retriever: Retriever, trace: Trace, config: SearchConfig) -> Walk | None:

@@ -157,7 +157,7 @@ class Retriever:
         if isinstance(config, FusionConfig):
             fused = reciprocal_rank_fusion([cosine, self._lexical(question)], config.constant)
             return Trace(question, "fusion", fused, _NO_ROWS)
-        searcher = self._linear if isinstance(config, LinearRagConfig) else self._facts
+        searcher = self._linear if isinstance(config, LinearRagConfig) else self.facts
         if not entities.size:
             return Trace(question, "dense", cosine, entities)
         match searcher, config:
@@ -167,8 +167,10 @@ class Retriever:
             case FactSearcher(), HippoRagConfig():
                 names = [self.snapshot.labels[int(row)] for row in entities]
                 phrases = searcher.nearest_phrases(self.embedder.embed(names, "passage"))
-                scores = searcher.score_by_phrases(phrases, config)
-                return Trace(question, "graph", scores, entities)
+                scores = searcher.score_by_phrases(
+                    searcher.walk_over_phrases(phrases, config).mass()
+                )
+                return Trace(question, "graph", scores, entities, phrases=phrases)
         raise ConfigError(f"no search is defined for {type(config).__name__}")
 
     def _from_names(
@@ -229,7 +231,7 @@ class Retriever:
         seeds = []
         for place, words in zip(named, lexical, strict=True):
             if snapshot.facts is not None and config.fact_share > 0:
-                facts = self._facts.best_by_passage(vectors[place])
+                facts = self.facts.best_by_passage(vectors[place])
             entities = linked[place].entities
             seeds.append(choose_seeds(entities, snapshot.df, cosines[place], words, config, facts))
         pull = self._pull(cosines[named], [linked[place].rest for place in named], config)
@@ -302,7 +304,7 @@ class Retriever:
         cosines: NDArray[np.float32],
         config: HippoRag2Config,
     ) -> list[Trace]:
-        searcher = self._facts
+        searcher = self.facts
         found = [searcher.best_facts(vector, config.facts) for vector in vectors]
         near = [within_margin(c, config.margin, config.least_cosine) for _, c, _ in found]
         kept = [rows[n] for (rows, _, _), n in zip(found, near, strict=True)]
@@ -345,7 +347,12 @@ class Retriever:
         return load_model()
 
     @cached_property
-    def _facts(self) -> FactSearcher:
+    def facts(self) -> FactSearcher:
+        """Searches the facts.
+
+        Raises:
+            IndexMismatchError: The index has none.
+        """
         facts = self.snapshot.facts
         if facts is None:
             raise IndexMismatchError(

@@ -28,6 +28,7 @@ class Trace:
         candidates: Rows of the passages that the second stage ordered, int64 [n], in the order of
             the walk; None where there was no second stage.
         evidence: Their features, float32 [n, F].
+        phrases: In preset hipporag the phrase that each of `entities` was linked to, int64 [a].
     """
 
     question: str
@@ -40,3 +41,4 @@ class Trace:
     facts: tuple[Triple, ...] = ()
     candidates: NDArray[np.int64] | None = None
     evidence: NDArray[np.float32] | None = None
+    phrases: NDArray[np.int64] | None = None

@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 WORDS = ["errors", "types", "text", "failures"]
 CONTRACTS = ["protocols", "prompts", "lenient", "config"]
 KERNELS = [
-    *("mentions", "linking", "graph", "facts", "synonymy", "ppr", "seeds", "lexical"),
-    *("rerank", "fusion"),
+    *("mentions", "linking", "graph", "facts", "buckets", "synonymy", "ppr", "seeds"),
+    *("lexical", "rerank", "fusion"),
 ]
 ADAPTERS = ["extraction", "embedding", "chat"]
 STAGES = [
