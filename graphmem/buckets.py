@@ -23,7 +23,7 @@ from graphmem.text import content_hash
 
 GRID = 4000
 """Steps from 0 to 1: with unit vectors all sums of products stay below 2^24."""
-TABLES = 16
+TABLES = 24
 """Keys of a vector: two near ones are candidates when they share the bucket of one of them."""
 
 _AXES = 384  # at most so many axes, so that a code has 10 bits

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import regex
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from graphmem.buckets import (
     GRID,
@@ -121,6 +122,23 @@ def find_synonyms(
     >>> edges.sources.tolist(), edges.targets.tolist(), [f"{w:.2f}" for w in edges.weights]
     ([0, 1], [2, 2], ['0.96', '0.80'])
     """
+    # One thread for products: they are small, and threads that wait for each other on a busy
+    # machine took ten times as long.
+    with threadpool_limits(1, user_api="blas"):
+        return _find(phrases, vectors, rows, known, threshold, most, exact, size, tell)
+
+
+def _find(
+    phrases: Sequence[str],
+    vectors: NDArray[np.float32],
+    rows: Rows,
+    known: Synonyms | None,
+    threshold: float,
+    most: int,
+    exact: int,
+    size: int,
+    tell: Told | None,
+) -> Synonyms:
     count = len(phrases)
     points = _points(vectors, rows)
     place = {phrase: i for i, phrase in enumerate(phrases)}

@@ -60,9 +60,9 @@ def check_set(
     """
     folder = data / name.removesuffix("+triples")
     index = work / f"{name}.index"
-    triples = []
-    if name != folder.name:
-        triples = ["--extractor", f"spacy+import:{folder / 'openie.json'}"]
+    triples = (
+        ["--extractor", f"spacy+import:{folder / 'openie.json'}"] if name != folder.name else []
+    )
     started = time.monotonic()
     graphmem("index", folder / "corpus.jsonl", "--index", index, *triples)
     seconds = time.monotonic() - started
