@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -183,7 +184,9 @@ class IndexCache:
                 spacy_model=options.spacy_model,
                 extractor=self._models.extractor(options),
             )
-            tokens = options.passage_tokens or None
+            # Imported triples belong to whole records.
+            whole = sys.maxsize if options.openie else None
+            tokens = options.passage_tokens or whole
             return memory.add(corpus, passage_tokens=tokens, progress=clock)
         finally:
             corpus.unlink(missing_ok=True)
