@@ -1,7 +1,5 @@
 """Cutting long texts: the budget is kept, nothing is lost, and it takes linear time."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,10 +189,15 @@ MEGABYTE = 1_000_000
         "a\n",
     ],
 )
-def test_a_megabyte_takes_a_second(unit, count):
+def test_a_megabyte_is_counted_a_few_times_at_most(unit, count):
     text = (unit * (MEGABYTE // len(unit))).strip()
-    start = time.perf_counter()
-    pieces = cut(text, 256, count, title="Title")
-    assert time.perf_counter() - start < 3
+    counted = []
+
+    def recorded(texts):
+        counted.extend(map(len, texts))
+        return count(texts)
+
+    pieces = cut(text, 256, recorded, title="Title")
+    assert sum(counted) < 4 * MEGABYTE
     assert solid("".join(p.text for p in pieces)) == solid(text)
     assert all(len(p.text) <= 256 * 32 for p in pieces)  # also where a word is one token

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphmem import records
 from graphmem.corpus import ReadReport, read_passages, read_records
 from graphmem.errors import DataError
 from graphmem.records import parse_list
@@ -281,7 +281,7 @@ def test_file_names_that_are_not_utf8(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "txt"])
-def test_a_megabyte_in_one_text_is_read_and_cut_quickly(tmp_path, kind):
+def test_a_megabyte_in_one_text_is_read_and_cut_whole(tmp_path, kind):
     text = "Many words, and a “quote”. " * 40_000
     content = {
         "csv": f'text\n"{text}"\n',
@@ -290,9 +290,7 @@ def test_a_megabyte_in_one_text_is_read_and_cut_quickly(tmp_path, kind):
         "txt": text,
     }[kind]
     path = write(tmp_path / f"big.{kind}", content)
-    start = time.perf_counter()
     passages = list(read_passages([path], count_tokens=count_words, passage_tokens=100))
-    assert time.perf_counter() - start < 3
     assert len(passages) >= 2000
     assert "".join("".join(p.text.split()) for p in passages) == "".join(text.split())
 
@@ -322,12 +320,18 @@ def test_a_json_list_is_parsed_the_same_however_it_is_cut(records, size, indent)
     assert [place.item for place, _ in found] == list(range(1, len(records) + 1))
 
 
-def test_a_large_item_is_not_parsed_for_every_chunk():
+def test_a_large_item_is_not_parsed_for_every_chunk(monkeypatch):
     text = json.dumps([{"text": "a" * 3_000_000}])
-    start = time.perf_counter()
+    parse, parsed = records._parse, []
+
+    def recorded(text, at):
+        parsed.append(len(text))
+        return parse(text, at)
+
+    monkeypatch.setattr(records, "_parse", recorded)
     chunks = (text[i : i + 100] for i in range(0, len(text), 100))
     assert len(list(parse_list(chunks, "x.json"))) == 1
-    assert time.perf_counter() - start < 2
+    assert 1 <= len(parsed) < 30 and sum(parsed) < 4 * len(text)
 
 
 def test_a_fault_in_a_json_list_ends_the_reading():
