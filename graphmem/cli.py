@@ -24,6 +24,7 @@ from graphmem.cli_llm import (
     with_asking_options,
     with_indexing_options,
 )
+from graphmem.cli_options import reranker_choice, with_reranker
 from graphmem.errors import GraphmemError
 
 if TYPE_CHECKING:
@@ -235,6 +236,8 @@ def search_command(
     Example: graphmem search my.index --queries questions.jsonl --run out.trec -k 100
 
     Example: graphmem search my.index "Who founded it?" --iterate 3 --model NAME
+
+    Example: graphmem search my.index "Who founded it?" --reranker cross-encoder/ --rerank-depth 20
     """
     if (question is None) == (queries is None):
         raise click.UsageError('give either a question or --queries FILE, e.g. search DIR "…"')
@@ -277,13 +280,18 @@ def search_command(
 @click.argument("question")
 @click.option("-k", type=click.IntRange(min=1), default=5, show_default=True, help="Hits.")
 @_with_preset
+@with_reranker
 @_with_json
-def explain_command(index: Path, question: str, k: int, preset: str, as_json: bool) -> None:
+def explain_command(
+    index: Path, question: str, k: int, preset: str, as_json: bool, **options: Any
+) -> None:
     """Search, and show why each passage came: seeds, path, sentences.
 
     Example: graphmem explain my.index "In which county was the director of Alien born?"
+
+    Example: graphmem explain my.index "Who founded it?" --reranker maxsim
     """
-    found = _open(index).explain(question, k, preset)
+    found = _open(index, **reranker_choice(**options)).explain(question, k, preset)
     click.echo(_json(render.explanation_json(found)) if as_json else render.explanation_text(found))
 
 
@@ -370,12 +378,12 @@ def _demo_folder(index: Path | None) -> Iterator[Path]:
         yield Path(folder) / "demo.index"
 
 
-def _open(index: Path) -> GraphMemory:
+def _open(index: Path, **options: Any) -> GraphMemory:
     from graphmem.memory import GraphMemory
     from graphmem.snapshot import open_current
 
     open_current(index)  # says what is wrong before any model is loaded
-    memory = GraphMemory.open(index)
+    memory = GraphMemory.open(index, **options)
     with render.progress() as progress:
         memory.prepare(progress)
     return memory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -60,6 +60,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """What a reranker did: the place before, from 1, and its score."""
+
+    place: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A feature of the second stage (`rerank.FEATURES`) and what it adds to a hit's log-odds."""
 
@@ -81,6 +89,7 @@ class HitExplanation:
             walk or it did not come here.
         path: The steps of the likeliest walk from there; none where the hit is itself that seed.
         evidence: What moved it most in the second stage, most first; none where there was none.
+        reread: What a reranker did with it after that; None where it read no such passage.
     """
 
     hit: Hit
@@ -90,6 +99,7 @@ class HitExplanation:
     start: Node | None = None
     path: tuple[Step, ...] = ()
     evidence: tuple[Part, ...] = ()
+    reread: Move | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +129,16 @@ def explain(
     require_positive(k)
     (trace,) = retriever.trace([question], config)
     ranking = retriever.ranking(trace, k)
+    moves = _moves(trace, top_rows(trace.scores, k))
     walk = trace.walk or _walk_over_names(retriever, trace, config)
     if walk is None:
         # All of the score is the likeness of question and passage; or, in a walk over phrases
         # alone, the mass of the passage's phrases.
         from_names = float(trace.route == "graph")
-        hits = tuple(HitExplanation(hit, from_names, 1.0 - from_names) for hit in ranking.hits)
+        hits = tuple(
+            HitExplanation(hit, from_names, 1.0 - from_names, reread=move)
+            for hit, move in zip(ranking.hits, moves, strict=True)
+        )
         return Explanation(ranking, (), hits)
     restart = walk.restart
     targets = top_rows(trace.scores, k) + len(walk.names)
@@ -142,7 +156,10 @@ def explain(
     paths = [path if contributions[:, i].any() else [] for i, path in enumerate(paths)]
     evidence = _second_stage(retriever, trace, config, targets - len(walk.names))
     reasons = [
-        _explain_hit(retriever, walk, hit, contributions[:, i], path, seeds, evidence[i])
+        replace(
+            _explain_hit(retriever, walk, hit, contributions[:, i], path, seeds, evidence[i]),
+            reread=moves[i],
+        )
         for i, (hit, path) in enumerate(zip(ranking.hits, paths, strict=True))
     ]
     first = top_rows(restart, trace.entities.size + seeds)
@@ -220,6 +237,15 @@ def _second_stage(
         else ()
         for row in rows
     ]
+
+
+def _moves(trace: Trace, rows: NDArray[np.int64]) -> list[Move | None]:
+    """What the reranker did with each passage."""
+    if trace.reread is None:
+        return [None for _ in rows]
+    scored = zip(trace.reread.rows.tolist(), trace.reread.values.tolist(), strict=True)
+    moves = {row: Move(place, value) for place, (row, value) in enumerate(scored, start=1)}
+    return [moves.get(row) for row in rows.tolist()]
 
 
 def _node(retriever: Retriever, walk: Walk, node: int) -> Node:

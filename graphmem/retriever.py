@@ -31,6 +31,19 @@ from graphmem.types import Hit, Ranking, Route, Triple
 
 
 @dataclass(frozen=True, slots=True)
+class Reread:
+    """What a reranker made of the first passages of a ranking.
+
+    Attributes:
+        rows: Their rows in the order before, best first, int64 [n].
+        values: The reranker's scores, float32 [n].
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """All that led to one ranking, for whoever explains it.
 
@@ -46,6 +59,7 @@ class Trace:
         candidates: Rows of the passages that the second stage ordered, int64 [n], in the order of
             the walk; None where there was no second stage.
         evidence: Their features, float32 [n, F].
+        reread: What a reranker did after all this; None where there was none.
     """
 
     question: str
@@ -58,6 +72,7 @@ class Trace:
     facts: tuple[Triple, ...] = ()
     candidates: NDArray[np.int64] | None = None
     evidence: NDArray[np.float32] | None = None
+    reread: Reread | None = None
 
 
 class Retriever:

@@ -14,38 +14,23 @@ differed by 1e-7, since the mean over a batch is summed in another order.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 import threading
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert import GRAPH_VERSION, BertShape, Precision, build_graph
-from graphmem.embedding.folder import ModelSettings, read_settings
+from graphmem.embedding.bert import Precision
+from graphmem.embedding.encoder import CHUNK, DEFAULT, Encoder, clean, run
+from graphmem.embedding.folder import read_settings
 from graphmem.embedding.known import KNOWN_TEXT, known_vector
 from graphmem.errors import ConfigError, ModelError
 from graphmem.protocols import Progress, TextKind
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-# The package of the default model carries its configuration too, but only the two files that are
-# pinned by hash are taken from it.
-_DEFAULT = ModelSettings(
-    weights.DEFAULT_MODEL,
-    BertShape(layers=6, hidden=384, heads=12, epsilon=1e-12, positions=512),
-    max_tokens=256,
-)
 _LEAST_COSINE: dict[Precision, float] = {"fp32": 0.9999, "int8": 0.98}
-_CHUNK = 512  # texts tokenised at a time, which bounds memory
 
 
 class OnnxEmbedder:
@@ -79,7 +64,14 @@ class OnnxEmbedder:
         self._path = None if path is None else Path(path)
         self._precision: Precision = precision
         self._threads = threads
-        self._settings = _DEFAULT if self._path is None else read_settings(self._path)
+        self._settings = DEFAULT if self._path is None else read_settings(self._path)
+        self._encoder = Encoder(
+            self._path,
+            self._settings,
+            precision=precision,
+            threads=threads,
+            check=self._check if self._path is None else None,
+        )
         self._lock = threading.Lock()
 
     @classmethod
@@ -111,7 +103,7 @@ class OnnxEmbedder:
         settings = self._settings
         return (
             f"{settings.name}:{self._precision}:{settings.max_tokens}:{settings.shape.pooling}"
-            f":{self._key[:12]}"
+            f":{self._encoder.key[:12]}"
         )
 
     @property
@@ -123,9 +115,9 @@ class OnnxEmbedder:
         """Length of each text in this model's tokens, special ones included, not truncated."""
         return [
             len(entry.ids)
-            for start in range(0, len(texts), _CHUNK)
-            for entry in self._counter.encode_batch_fast(
-                [_clean(text) for text in texts[start : start + _CHUNK]]
+            for start in range(0, len(texts), CHUNK)
+            for entry in self._encoder.counter.encode_batch_fast(
+                [clean(text) for text in texts[start : start + CHUNK]]
             )
         ]
 
@@ -139,109 +131,17 @@ class OnnxEmbedder:
         if not texts:
             return vectors
         with self._lock:  # one of several threads loads
-            session, tokenizer = self._session, self._tokenizer
+            session, tokenizer = self._encoder.session, self._encoder.tokenizer
         prompt = self._settings.prompts.get(kind, "")
-        for start in range(0, len(texts), _CHUNK):
-            chunk = [prompt + _clean(text) for text in texts[start : start + _CHUNK]]
+        for start in range(0, len(texts), CHUNK):
+            chunk = [prompt + clean(text) for text in texts[start : start + CHUNK]]
             for row, entry in enumerate(tokenizer.encode_batch_fast(chunk), start):
-                vectors[row] = _run(session, entry.ids)
+                vectors[row] = _vector(session, entry.ids)
         return vectors
 
-    @cached_property
-    def _folder(self) -> Path:
-        """Where weights and tokenizer are; the default model is fetched if its tokenizer is not."""
-        if self._path is not None:
-            return self._path
-        folder = weights.default_folder()
-        name = "tokenizer.json"
-        if (folder / name).is_file() and weights.sha256(folder / name) == weights.FILES[name]:
-            return folder
-        return weights.fetch_default_model()
-
-    @cached_property
-    def _hashes(self) -> tuple[str, str]:
-        """SHA-256 of weights and tokenizer: known, or found and remembered."""
-        if self._path is None:
-            return weights.FILES["model.safetensors"], weights.FILES["tokenizer.json"]
-        hashed = weights.remembered_sha256(self._path / "model.safetensors")
-        return hashed, weights.sha256(self._path / "tokenizer.json")
-
-    @cached_property
-    def _key(self) -> str:
-        """Hash of everything that decides the vectors, hexadecimal."""
-        settings = self._settings
-        parts = [*self._hashes, settings.shape.as_dict(), settings.max_tokens, settings.prompts]
-        parts += [self._precision]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def _read_tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        path = self._folder / "tokenizer.json"
-        try:
-            tokenizer: Tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - tokenizers raises nothing narrower
-            raise ModelError(f"{path}: unreadable tokenizer ({error})") from error
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return tokenizer
-
-    @cached_property
-    def _counter(self) -> Tokenizer:
-        return self._read_tokenizer()
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        tokenizer = self._read_tokenizer()
-        tokenizer.enable_truncation(self.max_tokens)
-        return tokenizer
-
-    @cached_property
-    def _session(self) -> Any:
-        built = weights.cache_folder() / "models" / f"{self._settings.name}-{self._precision}"
-        built = built.with_name(f"{built.name}-v{GRAPH_VERSION}-{self._key[:12]}")
-        if not _is_whole(built):
-            self._build(built)
-        return _open_session(built / "model.onnx", self._threads)
-
-    def _build(self, target: Path) -> None:
-        """Build the graph beside `target`, check it, and put the whole folder there at once."""
-        # The default weights are hashed here, and fetched again when they are damaged.
-        folder = self._path or weights.fetch_default_model()
-        with weights.locked(target):
-            if _is_whole(target):  # another process was faster
-                return
-            import onnx
-
-            model = build_graph(folder / "model.safetensors", self._settings.shape, self._precision)
-            part = target.with_name(f"{target.name}.part-{os.getpid()}")
-            shutil.rmtree(part, ignore_errors=True)
-            try:
-                part.mkdir()
-                # Weights in a file of their own are mapped, not read: opening takes 0.05 s, not
-                # 0.12 s, and processes share them.
-                onnx.save(
-                    model,
-                    part / "model.onnx",
-                    save_as_external_data=True,
-                    location="weights.bin",
-                    size_threshold=4096,
-                )
-                (part / "weights.bin").chmod((part / "model.onnx").stat().st_mode)
-                self._check(part / "model.onnx")
-                sizes = {path.name: path.stat().st_size for path in sorted(part.iterdir())}
-                (part / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
-                shutil.rmtree(target, ignore_errors=True)  # a damaged one
-                part.rename(target)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-
-    def _check(self, path: Path) -> None:
+    def _check(self, session: Any) -> None:
         """Compare the default model's vector of a known sentence with the genuine one."""
-        if self._path is not None:
-            return
-        session = _open_session(path, self._threads)
-        vector = _run(session, self._tokenizer.encode(KNOWN_TEXT).ids)
+        vector = _vector(session, self._encoder.tokenizer.encode(KNOWN_TEXT).ids)
         cosine = float(vector @ known_vector())
         if not cosine > _LEAST_COSINE[self._precision]:
             raise ModelError(
@@ -255,38 +155,6 @@ def _rebuild(path: Path | None, precision: Precision, threads: int | None) -> On
     return OnnxEmbedder(path, precision=precision, threads=threads)
 
 
-def _clean(text: str) -> str:
-    """The text without lone surrogates, which no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the files of a built graph have the sizes noted when it was built."""
-    try:
-        sizes = json.loads((folder / "sizes.json").read_text(encoding="utf-8"))
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
-        return False
-
-
-def _open_session(path: Path, threads: int | None) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    # The graph is built of fused operators: there is nothing left to optimise.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base
-        raise ModelError(f"{path}: onnxruntime cannot open it ({error})") from error
-
-
-def _run(session: Any, ids: list[int]) -> NDArray[np.float32]:
+def _vector(session: Any, ids: list[int]) -> NDArray[np.float32]:
     """The vector of one text, float32 [d]."""
-    try:
-        (vectors,) = session.run(None, {"ids": np.array([ids or [0]], np.int32)})
-    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base
-        raise ModelError(f"onnxruntime failed ({error})") from error
-    vector: NDArray[np.float32] = vectors[0]
-    return vector
+    return run(session, {"ids": np.array([ids or [0]], np.int32)})
