@@ -24,7 +24,7 @@ from graphmem.cli_llm import (
     with_asking_options,
     with_indexing_options,
 )
-from graphmem.cli_options import reranker_choice, with_reranker
+from graphmem.cli_options import reranker_choice, with_preset, with_reranker
 from graphmem.errors import GraphmemError
 
 if TYPE_CHECKING:
@@ -53,19 +53,6 @@ class _Commands(click.Group):
             context.exit(1)
 
 
-def _with_preset(command: F) -> F:
-    command = click.option(
-        "--no-rerank", "preset", flag_value="walk", help="The walk alone: --preset walk."
-    )(command)
-    return click.option(
-        "--preset",
-        default="default",
-        show_default=True,
-        help="How to rank: default (walk and second stage), walk, dense (cosine), bm25, rrf (both "
-        "fused), linearrag; hipporag, hipporag2 where the index holds facts.",
-    )(command)
-
-
 def _with_json(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
@@ -76,7 +63,11 @@ def _with_index_options(command: F) -> F:
         click.option(
             "--index", "index", required=True, type=click.Path(path_type=Path), help="Index folder."
         ),
-        click.option("--spacy-model", help="spaCy pipeline that finds entities: a name or a path."),
+        click.option(
+            "--spacy-model",
+            help="spaCy pipeline that finds entities: a name (en_core_web_md with the extra "
+            "spacy-md) or a path.",
+        ),
         click.option(
             "--embedder",
             help="default, int8, hashing, openai:MODEL, or a sentence-transformers folder.",
@@ -134,6 +125,8 @@ def index_command(index: Path, **options: Any) -> None:
     was stopped goes on where it was.
 
     Example: graphmem index corpus.jsonl --index my.index
+
+    Example: graphmem index corpus.jsonl --index my.index --spacy-model en_core_web_md
 
     Example: graphmem index corpus.jsonl --index my.index --extractor llm --model NAME --dry-run
     """
@@ -216,7 +209,7 @@ def _index(
     type=click.Path(path_type=Path),
     help=f"Write a TREC run here [default k: {RUN_DEPTH}].",
 )
-@_with_preset
+@with_preset
 @with_asking_options
 @_with_json
 def search_command(
@@ -237,7 +230,7 @@ def search_command(
 
     Example: graphmem search my.index "Who founded it?" --iterate 3 --model NAME
 
-    Example: graphmem search my.index "Who founded it?" --reranker cross-encoder/ --rerank-depth 20
+    Example: graphmem search my.index "Who?" --reranker FOLDER --rerank-depth 20
     """
     if (question is None) == (queries is None):
         raise click.UsageError('give either a question or --queries FILE, e.g. search DIR "…"')
@@ -279,7 +272,7 @@ def search_command(
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("question")
 @click.option("-k", type=click.IntRange(min=1), default=5, show_default=True, help="Hits.")
-@_with_preset
+@with_preset
 @with_reranker
 @_with_json
 def explain_command(

@@ -10,6 +10,20 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def with_preset(command: F) -> F:
+    """Options of search and explain: how to rank."""
+    command = click.option(
+        "--no-rerank", "preset", flag_value="walk", help="The walk alone: --preset walk."
+    )(command)
+    return click.option(
+        "--preset",
+        default="default",
+        show_default=True,
+        help="How to rank: default (walk and second stage), walk, dense (cosine), bm25, rrf (both "
+        "fused), linearrag; hipporag, hipporag2 where the index holds facts.",
+    )(command)
+
+
 def with_reranker(command: F) -> F:
     """Options of all commands that search: which reranker, and how deep."""
     command = click.option(
