@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from graphmem.config import SearchConfig
+from graphmem.errors import EndpointError, ModelError
 from graphmem.iterative import Iteration
 from graphmem.language import Language, Method, search_again
 from graphmem.reader import Reader
@@ -53,6 +56,52 @@ class Asking(ABC):
         try:
             return search_again(question, search, self._language.answering, k, method, steps)
         finally:
+            self._language.flush()
+
+    def search_each(
+        self,
+        questions: Sequence[str],
+        k: int = 5,
+        preset: Preset = "default",
+        *,
+        method: Method = "ircot",
+        steps: int = 3,
+    ) -> Generator[Iteration | ModelError, None, None]:
+        """As `search_again`, for many questions: what was found for each, in their order.
+
+        Several ask the model at once. A question that fails is told as its error and loses no
+        other; what the model answered is kept, so that the same call again asks only what is left.
+
+        Args:
+            questions: The questions.
+            k: As for `search_again`.
+            preset: As for `search`.
+            method: As for `search_again`.
+            steps: As for `search_again`.
+
+        Raises:
+            ConfigError: As for `search_again`.
+            EndpointError: Every call would fail alike.
+        """
+        chat, turn = self._language.answering, threading.Lock()
+
+        def search(query: str, depth: int) -> Ranking:
+            with turn:  # only the model is asked by several at once
+                return self._search_one(query, depth, preset)
+
+        def one(question: str) -> Iteration | ModelError:
+            try:
+                return search_again(question, search, chat, k, method, steps)
+            except EndpointError:
+                raise
+            except ModelError as error:
+                return error
+
+        pool = ThreadPoolExecutor(self._language.settings.concurrency, "questions")
+        try:
+            yield from pool.map(one, questions)
+        finally:
+            pool.shutdown(cancel_futures=True)
             self._language.flush()
 
     def ask(

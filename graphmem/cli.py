@@ -20,6 +20,7 @@ from graphmem.cli_llm import (
     IndexingOptions,
     ask_command,
     export_command,
+    search_file,
     told_of_fall_backs,
     with_asking_options,
     with_indexing_options,
@@ -231,14 +232,14 @@ def search_command(
     Example: graphmem search my.index "Who founded it?" --iterate 3 --model NAME
 
     Example: graphmem search my.index "Who?" --reranker FOLDER --rerank-depth 20
+
+    Example: graphmem search my.index --queries questions.jsonl --run out.trec --residual
     """
     if (question is None) == (queries is None):
         raise click.UsageError('give either a question or --queries FILE, e.g. search DIR "…"')
     if run_file is not None and queries is None:
         raise click.UsageError("--run goes with --queries FILE")
     model = AskingOptions(**options)
-    if model.method and queries is not None:
-        raise click.UsageError("--iterate, --residual and --clues take one question")
     memory = model.open(index, preset)
     if question is not None:
         ranking, asked_for = model.search(memory, question, k or 5, preset)
@@ -252,6 +253,9 @@ def search_command(
 
     asked = read_questions(queries or "")
     depth = k or (RUN_DEPTH if run_file else 5)
+    if model.method:
+        search_file(memory, model, asked, depth, preset, run_file, as_json)
+        return
     with render.progress() as progress:
         whole = run_file is not None
         rankings = search_all(memory, asked, depth, preset, progress, records=whole)

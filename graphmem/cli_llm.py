@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,9 +16,12 @@ from graphmem.errors import ConfigError
 if TYPE_CHECKING:
     from graphmem.language import ChatSettings, Method
     from graphmem.memory import GraphMemory
+    from graphmem.runs import Question
     from graphmem.types import Price, Ranking
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_PIECES = 2  # a run of records is searched so much deeper, since pieces of one count once
 
 _MODEL = click.option(
     "--model",
@@ -33,8 +36,9 @@ def with_indexing_options(command: F) -> F:
     options = [
         click.option(
             "--extractor",
-            help="spacy, llm (entities and facts by the chat model), or import:FILE (OpenIE "
-            "results in HippoRAG's form) [default: the index's own, or spacy].",
+            help="spacy, llm (entities and facts by the chat model), import:FILE (OpenIE results "
+            "in HippoRAG's form), spacy+llm or spacy+import:FILE (spaCy's names, the other's "
+            "facts) [default: the index's own, or spacy].",
         ),
         _MODEL,
         click.option(
@@ -52,6 +56,12 @@ def with_indexing_options(command: F) -> F:
             default=8,
             show_default=True,
             help="Calls to the chat model at once.",
+        ),
+        click.option(
+            "--pack",
+            type=click.IntRange(min=1),
+            help="Short passages in one call to the chat model; cheaper, but each can then "
+            "influence its neighbours [default: the index's own, or 1].",
         ),
         click.option(
             "--requests-per-minute",
@@ -82,6 +92,7 @@ class IndexingOptions:
     price: str | None
     dry_run: bool
     concurrency: int
+    pack: int | None
     requests_per_minute: float
     max_failures: float
 
@@ -117,7 +128,8 @@ class IndexingOptions:
 
         price = self.prices()
         budget = None if self.budget is None else parse_budget(self.budget, price)
-        return ChatSettings(self.model, self.concurrency, self.requests_per_minute, budget)
+        speed = self.concurrency, self.requests_per_minute
+        return ChatSettings(self.model, *speed, budget, self.pack)
 
 
 def with_asking_options(command: F) -> F:
@@ -205,6 +217,68 @@ class AskingOptions:
             ranking = found.ranking
             asked = {"queries": list(found.queries), "enough": found.enough}
         return list(told_of_fall_backs([ranking], preset))[0], asked
+
+    def search_each(
+        self, memory: GraphMemory, questions: Sequence[Question], k: int, preset: str
+    ) -> Iterator[tuple[Question, Ranking, dict[str, Any]]]:
+        """The same for every question of a file, but for those that failed.
+
+        Raises:
+            ModelError: Some failed; after all others.
+        """
+        from graphmem.errors import ModelError
+
+        method, steps = self.method or "ircot", self.iterate or 1
+        texts = [question.text for question in questions]
+        failed: list[str] = []
+        with render.progress() as progress:
+            each = memory.search_each(texts, k, preset, method=method, steps=steps)
+            for number, (question, found) in enumerate(zip(questions, each, strict=True), start=1):
+                progress("search", number, len(questions))
+                if isinstance(found, ModelError):
+                    failed.append(f"question {question.id}: {found}")
+                    continue
+                asked = {"queries": list(found.queries), "enough": found.enough}
+                yield question, found.ranking, asked
+        if failed:
+            raise ModelError(
+                f"{len(failed):,} of {len(questions):,} questions failed and are left out: run the "
+                f"same command again, which asks only what is left; the first: {failed[0]}"
+            )
+
+
+def search_file(
+    memory: GraphMemory,
+    model: AskingOptions,
+    questions: list[Question],
+    k: int,
+    preset: str,
+    run_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Search led by the model for a whole file; questions that fail are left out and said."""
+    from graphmem.errors import ModelError
+    from graphmem.runs import write_run
+
+    done, failure = [], None
+    depth = k if run_file is None else _PIECES * k
+    try:
+        for question, ranking, asked in model.search_each(memory, questions, depth, preset):
+            done.append((question, ranking))
+            if run_file is None and as_json:
+                found = {"id": question.id, **render.ranking_json(ranking), **asked}
+                click.echo(render.json_text(found))
+            elif run_file is None:
+                heading = render.plain(f"{question.id}: {question.text}")
+                click.echo(f"{heading}\n{render.ranking_text(ranking)}")
+                click.echo(render_llm.queries_text(asked))
+    except ModelError as error:
+        failure = error
+    if run_file is not None and done:
+        lines = write_run(run_file, [q for q, _ in done], [r for _, r in done], k)
+        click.echo(f"{run_file}: {len(done)} questions, {lines} lines", err=True)
+    if failure is not None:
+        raise failure
 
 
 def told_of_fall_backs(rankings: Iterable[Ranking], preset: str) -> Iterator[Ranking]:

@@ -8,18 +8,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
-from graphmem.config import RetrievalConfig, SearchConfig
+from graphmem.config import HippoRagConfig, RetrievalConfig, SearchConfig
 from graphmem.fact_search import Walk
 from graphmem.facts import joining_fact
 from graphmem.mentions import TokenHasher, find_names
+from graphmem.paths import strongest_paths
 from graphmem.ppr import seed_contributions
 from graphmem.rerank import FEATURES, parts_of_odds
-from graphmem.retriever import Retriever, Trace, require_positive
+from graphmem.retriever import Retriever, require_positive
 from graphmem.seeds import top_rows
 from graphmem.text import compatible, normalise_phrase, sentence_spans, token_spans, tokens
+from graphmem.trace import Trace
 from graphmem.types import Hit, Ranking
 
 NodeKind = Literal["entity", "passage"]
@@ -39,11 +39,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A seed, how much of the restart it holds, and its share of the score of a hit; both 0..1."""
+    """A seed, how much of the restart it holds, and its share of the score of a hit; both 0..1.
+
+    `linked` is what the question calls it, where that was linked to the nearest phrase.
+    """
 
     seed: Node
     restart: float
     share: float
+    linked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +133,26 @@ def explain(
     require_positive(k)
     (trace,) = retriever.trace([question], config)
     ranking = retriever.ranking(trace, k)
+    if trace.phrases is not None and isinstance(config, HippoRagConfig):
+        found = _explain_phrases(retriever, trace, trace.phrases, config, ranking, seeds)
+    else:
+        found = _explain_passages(retriever, trace, config, ranking, seeds)
     moves = _moves(trace, top_rows(trace.scores, k))
+    hits = (replace(hit, reread=move) for hit, move in zip(found.hits, moves, strict=True))
+    return replace(found, hits=tuple(hits))
+
+
+def _explain_passages(
+    retriever: Retriever, trace: Trace, config: SearchConfig, ranking: Ranking, seeds: int
+) -> Explanation:
+    """The reasons of a ranking by likeness, or by a walk that ends at the passages."""
     walk = trace.walk or _walk_over_names(retriever, trace, config)
     if walk is None:
-        # All of the score is the likeness of question and passage; or, in a walk over phrases
-        # alone, the mass of the passage's phrases.
-        from_names = float(trace.route == "graph")
-        hits = tuple(
-            HitExplanation(hit, from_names, 1.0 - from_names, reread=move)
-            for hit, move in zip(ranking.hits, moves, strict=True)
-        )
+        # All of the score is the likeness of question and passage.
+        hits = tuple(HitExplanation(hit, 0.0, 1.0) for hit in ranking.hits)
         return Explanation(ranking, (), hits)
     restart = walk.restart
-    targets = top_rows(trace.scores, k) + len(walk.names)
+    targets = top_rows(trace.scores, len(ranking.hits)) + len(walk.names)
     contributions = seed_contributions(
         walk.adjacency,
         restart,
@@ -156,10 +167,7 @@ def explain(
     paths = [path if contributions[:, i].any() else [] for i, path in enumerate(paths)]
     evidence = _second_stage(retriever, trace, config, targets - len(walk.names))
     reasons = [
-        replace(
-            _explain_hit(retriever, walk, hit, contributions[:, i], path, seeds, evidence[i]),
-            reread=moves[i],
-        )
+        _explain_hit(retriever, walk, hit, contributions[:, i], path, seeds, evidence[i])
         for i, (hit, path) in enumerate(zip(ranking.hits, paths, strict=True))
     ]
     first = top_rows(restart, trace.entities.size + seeds)
@@ -169,6 +177,62 @@ def explain(
         if restart[n] > 0
     )
     return Explanation(ranking, named, tuple(reasons))
+
+
+def _explain_phrases(
+    retriever: Retriever,
+    trace: Trace,
+    phrases: NDArray[np.int64],
+    config: HippoRagConfig,
+    ranking: Ranking,
+    seeds: int,
+) -> Explanation:
+    """The reasons of a walk over phrases alone: a passage's score is the mass of its phrases."""
+    searcher = retriever.facts
+    walk = searcher.walk_over_phrases(phrases, config)
+    rows = np.flatnonzero(walk.restart)
+    # Mass is linear in the restart distribution: one walk from each seed.
+    masses = np.stack([walk.restart[row] * _from_one(walk, int(row)) for row in rows])
+    targets = top_rows(trace.scores, len(ranking.hits))
+    context = searcher.context[targets]
+    reached = context @ masses.T
+    best = reached.argmax(axis=1)
+    ends = np.full(targets.size, -1, dtype=np.int64)
+    for i in range(targets.size):
+        held = context.indices[context.indptr[i] : context.indptr[i + 1]]
+        weight = context.data[context.indptr[i] : context.indptr[i + 1]] * masses[best[i], held]
+        if weight.any():
+            ends[i] = held[weight.argmax()]
+    there = np.flatnonzero(ends >= 0)
+    strong = np.concatenate([top_rows(masses.sum(axis=0), _PATH_PASSAGES), ends[there], rows])
+    nodes = np.unique(np.concatenate([walk.adjacency[strong].indices, strong]))
+    found = strongest_paths(
+        walk.adjacency, walk.pull, nodes, rows[best[there]], ends[there], damping=walk.damping
+    )
+    paths: dict[int, list[int]] = dict(zip(there.tolist(), found, strict=True))
+    reasons = []
+    for i, hit in enumerate(ranking.hits):
+        contribution = np.zeros(walk.restart.size, dtype=np.float32)
+        contribution[rows] = reached[i] / max(float(reached[i].sum()), 1e-30)
+        path = paths.get(i) or []
+        path = [*path, len(walk.names) + int(targets[i])] if path else []
+        reasons.append(_explain_hit(retriever, walk, hit, contribution, path, seeds, ()))
+    names = [retriever.snapshot.labels[int(row)] for row in trace.entities]
+    named = tuple(
+        Share(
+            *(_node(retriever, walk, int(row)), float(walk.restart[row]), float(walk.restart[row])),
+            ", ".join(name for name, phrase in zip(names, phrases, strict=True) if phrase == row),
+        )
+        for row in rows[np.argsort(-walk.restart[rows], kind="stable")]
+    )
+    return Explanation(ranking, named, tuple(reasons))
+
+
+def _from_one(walk: Walk, row: int) -> NDArray[np.float32]:
+    """Mass of every node where the walk restarts at one."""
+    restart = np.zeros_like(walk.restart)
+    restart[row] = 1
+    return replace(walk, restart=restart).mass()
 
 
 def _walk_over_names(retriever: Retriever, trace: Trace, config: SearchConfig) -> Walk | None:
@@ -226,7 +290,7 @@ def _second_stage(
         or not isinstance(config, RetrievalConfig)
     ):
         return [() for _ in rows]
-    parts = parts_of_odds(retriever.model, trace.evidence, config.specificity_half)
+    parts = parts_of_odds(retriever.names.model, trace.evidence, config.specificity_half)
     place = {int(row): i for i, row in enumerate(trace.candidates)}
     return [
         tuple(
@@ -265,44 +329,6 @@ def _strong_nodes(
     strong = top_rows(scores, _PATH_PASSAGES) + len(walk.names)
     neighbours = walk.adjacency[strong].indices
     return np.unique(np.concatenate([neighbours, strong, starts, targets]))
-
-
-def strongest_paths(
-    adjacency: csr_array,
-    pull: NDArray[np.float32],
-    nodes: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    targets: NDArray[np.int64],
-    *,
-    damping: float,
-) -> list[list[int]]:
-    """The likeliest walk from starts[i] to targets[i], as nodes, start first; [] where none is.
-
-    A walk's likelihood is the product over its steps of damping times transition probability; as
-    sums of negative logarithms these are shortest paths.
-
-    Args:
-        adjacency: Symmetric weights, [n, n].
-        pull: How much the walk likes each node, [n].
-        nodes: Sorted nodes that a path may pass through, both ends among them, int64 [m].
-        starts: int64 [t].
-        targets: int64 [t].
-        damping: Probability of going on, in (0, 1).
-    """
-    part = adjacency[nodes][:, nodes].tocoo()
-    out = adjacency[nodes] @ pull
-    likelihood = damping * part.data * pull[nodes][part.col] / out[part.row]
-    likelihood = np.maximum(likelihood, np.finfo(np.float32).tiny)
-    costs = csr_array((-np.log(likelihood, dtype=np.float64), (part.row, part.col)), part.shape)
-    sources, source_of = np.unique(np.searchsorted(nodes, starts), return_inverse=True)
-    _, before = dijkstra(costs, indices=sources, return_predecessors=True)
-    paths = []
-    for source, target in zip(source_of, np.searchsorted(nodes, targets), strict=True):
-        path = [int(target)]
-        while path[-1] != sources[source] and path[-1] >= 0:
-            path.append(int(before[source, path[-1]]))  # negative: there is no way
-        paths.append([int(nodes[n]) for n in reversed(path)] if path[-1] >= 0 else [])
-    return paths
 
 
 def _link(retriever: Retriever, walk: Walk, edge: Sequence[int]) -> str:

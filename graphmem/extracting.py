@@ -71,24 +71,40 @@ def extract_each(
         EndpointError: Every call would fail alike; what succeeded is kept.
     """
     name = extractor.fingerprint
-    pending = store.unextracted(name)
+    pending = set(store.unextracted(name))
+    handed = _whole_packs(store, pending, extractor.pack)
     done = empty = failed = 0
     tell("extract", 0, len(pending))
     try:
-        with closing(extractor.extract_each(_Texts(store, pending))) as outcomes:
+        with closing(extractor.extract_each(_Texts(store, handed))) as outcomes:
             for position, outcome in outcomes:
+                if handed[position] not in pending:
+                    continue
                 if isinstance(outcome, Extraction):
-                    store.save_extraction(pending[position], name, outcome)
+                    store.save_extraction(handed[position], name, outcome)
                     done += 1
                     empty += is_empty(outcome)
                 else:
-                    store.save_failure(pending[position], name, str(outcome))
+                    store.save_failure(handed[position], name, str(outcome))
                     failed += 1
                     check_failures(failed, done + failed, max_failures)
                 tell("extract", done + failed, len(pending))
     except BudgetExceeded as error:
         return Extracted(done, empty, failed, error)
     return Extracted(done, empty, failed)
+
+
+def _whole_packs(store: Store, pending: set[str], pack: int) -> list[str]:
+    """Hashes of the pending texts, with all others of their packs.
+
+    Packs are cut from all texts, whatever is done: then a run that was killed asks again what was
+    asked before, and the answers come from the cache.
+    """
+    if pack == 1:
+        return sorted(pending)
+    everything = store.unextracted("")  # the name of no extractor
+    packs = [everything[start : start + pack] for start in range(0, len(everything), pack)]
+    return [digest for together in packs if pending.intersection(together) for digest in together]
 
 
 def sample_unextracted(

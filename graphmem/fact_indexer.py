@@ -12,6 +12,7 @@ from graphmem.fact_columns import FactSource
 from graphmem.facts import assemble_facts, fact_text
 from graphmem.protocols import Embedder, Progress
 from graphmem.store import Store
+from graphmem.synonymy import Synonyms
 from graphmem.text import content_hash
 from graphmem.types import Extraction
 from graphmem.workers import compute_batches
@@ -27,6 +28,7 @@ def gather_facts(
     embedder: Embedder,
     workers: int | None,
     tell: Progress,
+    known: Synonyms | None = None,
 ) -> FactSource | None:
     """The facts of all passages, with a vector for every phrase and fact; None without facts.
 
@@ -36,6 +38,7 @@ def gather_facts(
         embedder: Makes the vectors.
         workers: Processes that embed; None is one for each core.
         tell: Told of every batch as stage "facts", then of stage "synonymy".
+        known: Near phrases of the live snapshot, which are not searched again.
 
     Raises:
         ModelError: The embedder failed.
@@ -57,6 +60,7 @@ def gather_facts(
         store.vectors_of(hashes[: len(phrases)], fingerprint),
         store.vectors_of(hashes[len(phrases) :], fingerprint),
         lambda done, total: tell("synonymy", done, total),
+        known,
     )
 
 

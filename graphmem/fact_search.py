@@ -116,7 +116,7 @@ class FactSearcher:
         return phrase_adjacency(self.graph)
 
     @cached_property
-    def _context(self) -> csr_array:
+    def context(self) -> csr_array:
         """How many facts of a passage hold a phrase, [P, N]."""
         edges = self.table.context
         shape = (self._passages, len(self.table.phrases))
@@ -165,27 +165,29 @@ class FactSearcher:
         return Walk(self.adjacency, restart, pull, names, config.damping, config.tolerance)
 
     def nearest_phrases(self, vectors: Vector) -> Rows:
-        """The phrase nearest to each vector, distinct, int64 [a]."""
+        """The phrase nearest to each vector, int64 [a]."""
         nearest = [
             np.einsum("nd,d->n", self.graph.phrase_vectors, vector).argmax() for vector in vectors
         ]
-        return np.unique(np.array(nearest, dtype=np.int64))
+        return np.array(nearest, dtype=np.int64)
 
-    def score_by_phrases(self, phrases: Rows, config: HippoRagConfig) -> Vector:
-        """Score every passage as HippoRAG 1 does: its phrases' mass, once for each of their facts.
+    def walk_over_phrases(self, phrases: Rows, config: HippoRagConfig) -> Walk:
+        """The walk of HippoRAG 1, which knows no passages.
 
-        The walk knows no passages; a phrase's restart weight is 1 / its passages (node specificity,
-        section 3.2 of arXiv 2405.14831).
+        A phrase's restart weight is 1 / its passages (node specificity, section 3.2 of arXiv
+        2405.14831).
 
         Args:
-            phrases: Phrases of the question, int64 [a], a > 0.
+            phrases: Phrases of the question, int64 [a], a > 0; each counts once.
             config: The preset.
         """
         restart = np.zeros(len(self.table.phrases), dtype=np.float32)
         restart[phrases] = 1.0 / self.passages_per_phrase[phrases]
         restart /= restart.sum()
-        mass = personalized_pagerank(
-            self._phrase_adjacency, restart, damping=config.damping, tolerance=config.tolerance
-        )
-        scores: Vector = self._context @ mass
+        pull, names = np.ones_like(restart), self.table.phrases
+        return Walk(self._phrase_adjacency, restart, pull, names, config.damping, config.tolerance)
+
+    def score_by_phrases(self, mass: Vector) -> Vector:
+        """Score of every passage in HippoRAG 1: its phrases' mass, once for each of their facts."""
+        scores: Vector = self.context @ mass
         return scores

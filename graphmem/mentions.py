@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.text import compatible, sentence_spans, token_spans
+from graphmem.text import compatible, normalise_token, sentence_spans, token_spans
 
 # An odd multiplier (2^64 / golden ratio) makes the running hash depend on the order of tokens.
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -39,11 +39,22 @@ class TokenColumns:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Names found, in order of place: first token, number of tokens, entity; int64 [M] each."""
+    """M names found, in order of place.
+
+    Attributes:
+        starts: First token, int64 [M].
+        lengths: Number of tokens, int64 [M].
+        names: Place in the dictionary, int64 [M].
+        entities: Entity row, int64 [M].
+        small: Place in the dictionary of all that spells a name in small letters, so that it does
+            not count, int64 [L].
+    """
 
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    names: NDArray[np.int64]
     entities: NDArray[np.int64]
+    small: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +65,14 @@ class EntityDictionary:
         prefixes: Hashes of all beginnings of names, the names included, uint64 [B], sorted.
         names: Hashes of the names, uint64 [E], sorted.
         rows: Entity row of each of `names`, int32 [E].
+        proper: Whether the corpus writes each of `names` as a name more often than in small
+            letters, bool [E].
     """
 
     prefixes: NDArray[np.uint64]
     names: NDArray[np.uint64]
     rows: NDArray[np.int32]
+    proper: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -68,10 +82,10 @@ class TokenHasher:
     _seen: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
     def token(self, surface: str) -> tuple[int, bool]:
-        """Stable 64-bit hash of the case folded token, and whether it can begin a name."""
+        """Stable 64-bit hash of the normalised token, and whether it can begin a name."""
         known = self._seen.get(surface)
         if known is None:
-            known = _token_hash(surface.casefold()), not surface.islower()
+            known = _token_hash(normalise_token(surface)), not surface.islower()
             self._seen[surface] = known
         return known
 
@@ -108,6 +122,8 @@ class TokenHasher:
 def build_dictionary(names: Sequence[str]) -> EntityDictionary:
     """Dictionary over normalised names; the entity row of a name is its place in `names`.
 
+    All are taken to be proper.
+
     >>> dictionary = build_dictionary(["ada", "ada lovelace"])
     >>> len(dictionary.names), len(dictionary.prefixes)
     (2, 2)
@@ -134,6 +150,7 @@ def build_dictionary(names: Sequence[str]) -> EntityDictionary:
         np.unique(np.concatenate(prefixes)) if prefixes else np.zeros(0, dtype=np.uint64),
         complete[order],
         order.astype(np.int32),
+        np.ones(order.size, dtype=np.bool_),
     )
 
 
@@ -162,6 +179,7 @@ def find_names(
     known: NDArray[np.int64] | None = None,
     *,
     initial_counts: bool = False,
+    proper_counts: bool = False,
 ) -> Matches:
     """Find names in texts, leftmost and longest first, without overlap.
 
@@ -173,16 +191,18 @@ def find_names(
         columns: The texts.
         known: Sorted keys text * E + entity of what the extractor found, int64 [K].
         initial_counts: Take one marked token at the start of a sentence as a name too.
+        proper_counts: Take proper names too, however they are written.
     """
     count = columns.hashes.size
     entities = dictionary.rows.size
-    lengths = np.diff(columns.offsets)
-    text_of = np.repeat(np.arange(lengths.size), lengths)
-    left = np.repeat(columns.offsets[1:], lengths) - np.arange(count)
+    sizes = np.diff(columns.offsets)
+    text_of = np.repeat(np.arange(sizes.size), sizes)
+    left = np.repeat(columns.offsets[1:], sizes) - np.arange(count)
     marks = np.concatenate([[0], np.cumsum(columns.marked)])
     single = columns.marked if initial_counts else columns.marked & ~columns.initial
     best = np.zeros(count, dtype=np.int64)
-    entity = np.zeros(count, dtype=np.int64)
+    chosen = np.zeros(count, dtype=np.int64)
+    small = []
     alive = np.arange(count)
     running = np.zeros(count, dtype=np.uint64)
     depth = 0
@@ -193,18 +213,29 @@ def find_names(
         depth += 1
         name = _find(dictionary.names, running)
         ends = name >= 0
-        place, row = alive[ends], dictionary.rows[name[ends]].astype(np.int64)
-        counts = single[place] if depth == 1 else marks[place + depth] > marks[place]
+        place, name = alive[ends], name[ends]
+        marked = marks[place + depth] > marks[place]
+        counts = single[place] if depth == 1 else marked
         if known is not None and known.size:
-            key = text_of[place] * entities + row
+            key = text_of[place] * entities + dictionary.rows[name]
             slot = np.minimum(np.searchsorted(known, key), known.size - 1)
             counts = counts | (known[slot] == key)
+        small.append(name[~(counts | marked)])
+        if proper_counts:
+            counts = counts | dictionary.proper[name]
         best[place[counts]] = depth
-        entity[place[counts]] = row[counts]
+        chosen[place[counts]] = name[counts]
         further = left[alive] > depth
         alive, running = alive[further], running[further]
     starts = _without_overlap(np.flatnonzero(best), best)
-    return Matches(starts, best[starts], entity[starts])
+    found = chosen[starts]
+    return Matches(
+        starts,
+        best[starts],
+        found,
+        dictionary.rows[found].astype(np.int64),
+        np.concatenate([np.zeros(0, dtype=np.int64), *small]),
+    )
 
 
 def _without_overlap(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

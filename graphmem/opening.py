@@ -24,12 +24,14 @@ class Models:
         extractor: Finds entities and facts; None is the chat model.
         settings: Words by which the same models can be found again.
         chat_model: Name of the chat model that the index was extracted with, "" for none.
+        pack: How many passages shared its calls.
     """
 
     embedder: Embedder
     extractor: Extractor | None
     settings: Mapping[str, str]
     chat_model: str
+    pack: int = 1
 
 
 def find_models(
@@ -55,11 +57,17 @@ def find_models(
         extractor = recorded.get("extractor_spec") or "spacy"
     if isinstance(extractor, str):
         kind, _, file = extractor.partition(":")
-        if kind == "import" and file:
-            extractor = f"import:{Path(file).resolve()}"
+        if kind.endswith("import") and file:
+            extractor = f"{kind}:{Path(file).resolve()}"
         settings["extractor_spec"] = extractor
-        extractor = None if extractor == "llm" else load_extractor(model, spec=extractor)
-    return Models(spec, extractor, settings, recorded.get("chat_model", ""))
+        extractor = None if asks_a_model(extractor) else load_extractor(model, spec=extractor)
+    pack = int(recorded.get("pack", "1"))
+    return Models(spec, extractor, settings, recorded.get("chat_model", ""), pack)
+
+
+def asks_a_model(spec: str) -> bool:
+    """Whether an extractor of this name needs a chat model."""
+    return spec in ("llm", "spacy+llm")
 
 
 def _recorded_settings(folder: Path) -> Mapping[str, str]:

@@ -35,11 +35,13 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 # -- extraction: two calls for a passage, as in HippoRAG (arXiv 2405.14831, appendix) ------------
 
-ENTITIES: Final = (
+_LIST_ENTITIES: Final = (
     "You list the named entities of a passage: people, places, organisations, works, events, "
     "products, dates and other specific things that have a name. Copy each as the passage "
     "writes it, in the passage's own language, each once, in order of appearance. No pronouns, no "
     "bare numbers, no common nouns. " + _DATA + "Answer with JSON only: "
+)
+ENTITIES: Final = _LIST_ENTITIES + (
     '{"entities": ["...", "..."]}. A passage without any gets {"entities": []}.'
 )
 ENTITIES_EXAMPLE: Final = (
@@ -63,14 +65,16 @@ ENTITIES_EXAMPLE: Final = (
 )
 ENTITIES_SCHEMA: Final = _object(entities=_strings())
 
-TRIPLES: Final = (
+_LIST_TRIPLES: Final = (
     "You turn a passage into statements of the form [subject, predicate, object]. The named "
     "entities of the passage are given; every statement has at least one of them, better two, as "
     "its subject or object, written the same way. Replace pronouns by the names they stand for. "
     "Keep predicates short, in the passage's own language. State only what the passage says. "
     + _DATA
-    + 'Answer with JSON only: {"triples": [["...", "...", "..."]]}. '
-    'A passage that states nothing gets {"triples": []}.'
+    + "Answer with JSON only: "
+)
+TRIPLES: Final = _LIST_TRIPLES + (
+    '{"triples": [["...", "...", "..."]]}. A passage that states nothing gets {"triples": []}.'
 )
 TRIPLES_EXAMPLE: Final = (
     *ENTITIES_EXAMPLE,
@@ -86,12 +90,39 @@ TRIPLES_EXAMPLE: Final = (
         ]
     },
 )
-TRIPLES_SCHEMA: Final = _object(
-    triples={
-        "type": "array",
-        "items": {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3},
-    }
+_TRIPLES_LIST: Final = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3},
+}
+TRIPLES_SCHEMA: Final = _object(triples=_TRIPLES_LIST)
+
+# Several passages in one call, each under its number.
+_EACH: Final = (
+    "You are given several numbered passages. Do what follows for each of them alone, as if the "
+    "others were not there. "
 )
+PACKED_ENTITIES: Final = f"{_EACH}{_LIST_ENTITIES}" + (
+    '{"passages": [{"number": 1, "entities": ["...", "..."]}]}, with one entry for every passage, '
+    "under its number; one without any gets an empty list."
+)
+PACKED_TRIPLES: Final = f"{_EACH}{_LIST_TRIPLES}" + (
+    '{"passages": [{"number": 1, "triples": [["...", "...", "..."]]}]}, with one entry for every '
+    "passage, under its number; one that states nothing gets an empty list."
+)
+PACKED_EXAMPLE: Final[tuple[tuple[Passage, list[str], list[list[str]]], ...]] = (
+    (ENTITIES_EXAMPLE[0], ENTITIES_EXAMPLE[1]["entities"], TRIPLES_EXAMPLE[2]["triples"]),
+    (
+        Passage("", "It lies at the mouth of the river Aura.", "Turku"),
+        ["Turku", "Aura"],
+        [["Turku", "lies at mouth of", "Aura"]],
+    ),
+)
+PACKED_SCHEMAS: Final = {
+    key: _object(
+        passages={"type": "array", "items": _object(**{"number": {"type": "integer"}, key: form})}
+    )
+    for key, form in (("entities", _strings()), ("triples", _TRIPLES_LIST))
+}
 
 REPAIR: Final = (
     "That answer cannot be used: {error}. Answer again, with the JSON object alone: "
@@ -277,13 +308,14 @@ def entities_prompt(passage: Passage) -> tuple[Message, ...]:
 
 def triples_prompt(passage: Passage, entities: Sequence[str]) -> tuple[Message, ...]:
     """Ask for the statements of one passage, given its named entities."""
-
-    def asked(about: Passage, names: Sequence[str]) -> str:
-        return f"{fence(passage_text(about))}\n\nNamed entities:\n{fence(as_json(list(names)))}"
-
     example, names, answer = TRIPLES_EXAMPLE
-    turns = [(asked(example, names["entities"]), as_json(answer))]
-    return conversation(TRIPLES, turns, asked(passage, entities))
+    turns = [(with_names(example, names["entities"]), as_json(answer))]
+    return conversation(TRIPLES, turns, with_names(passage, entities))
+
+
+def with_names(about: Passage, names: Sequence[str]) -> str:
+    """A passage and its named entities, fenced."""
+    return f"{fence(passage_text(about))}\n\nNamed entities:\n{fence(as_json(list(names)))}"
 
 
 def fact_filter_prompt(question: str, facts: Sequence[str], limit: int) -> tuple[Message, ...]:

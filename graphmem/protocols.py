@@ -40,6 +40,11 @@ class EachExtractor(Protocol):
         """As for `Extractor`."""
         ...
 
+    @property
+    def pack(self) -> int:
+        """How many passages, one after the other, share what is asked; 1 where each is alone."""
+        ...
+
     def extract_each(
         self, passages: Sequence[Passage]
     ) -> Generator[tuple[int, Extraction | ExtractionError | ModelError], None, None]:

@@ -213,7 +213,10 @@ def _node_text(node: Node) -> str:
 
 
 def _shares_text(shares: tuple[Share, ...]) -> str:
-    return ", ".join(f"{_node_text(s.seed)} {s.share:.0%}" for s in shares)
+    return ", ".join(
+        f"{_node_text(s.seed)}{f' (for {plain(s.linked)})' if s.linked else ''} {s.share:.0%}"
+        for s in shares
+    )
 
 
 def explanation_text(explanation: Explanation) -> str:

@@ -70,8 +70,11 @@ def _duration(seconds: float) -> str:
 
 def extraction_lines(memory: GraphMemory, report: IndexReport) -> Iterator[str]:
     """What a person should know of an extraction that is not complete."""
+    from graphmem.extraction.combined import NamesAndFacts
     from graphmem.extraction.imported import ImportedExtractor
 
+    extractor = memory.extractor
+    facts = extractor.facts if isinstance(extractor, NamesAndFacts) else extractor
     if report.missing:
         yield (
             f"{report.missing:,} passages could not be extracted and are not in the index yet: "
@@ -81,8 +84,8 @@ def extraction_lines(memory: GraphMemory, report: IndexReport) -> Iterator[str]:
             yield f"  {plain(identity)}: {plain(error)}"
     if report.empty:
         yield f"{report.empty:,} passages in which nothing was found"
-    if isinstance(memory.extractor, ImportedExtractor):
-        read = memory.extractor.report
+    if isinstance(facts, ImportedExtractor):
+        read = facts.report
         yield (
             f"imported from {read.documents:,} entries; skipped: "
             f"{read.malformed_documents:,} malformed entries, "

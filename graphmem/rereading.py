@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -12,10 +12,11 @@ from graphmem.config import SearchConfig
 from graphmem.errors import ConfigError
 from graphmem.fusion import put_first
 from graphmem.protocols import Embedder, FactFilter, Reranker
-from graphmem.retriever import Reread, Retriever, Trace
+from graphmem.retriever import Retriever
 from graphmem.seeds import top_rows
 from graphmem.snapshot import Snapshot
-from graphmem.types import Ranking
+from graphmem.trace import Reread, Trace
+from graphmem.types import Passage, Ranking
 
 RERANK_DEPTH: Final = 30
 """How many passages are read again where nobody says."""
@@ -41,18 +42,18 @@ class RereadingRetriever(Retriever):
         self.reranker = reranker
         self.depth = require_depth(depth)
 
-    def trace(self, questions: Sequence[str], config: SearchConfig) -> list[Trace]:
+    def trace(self, questions: Sequence[str], config: SearchConfig) -> Iterator[Trace]:
         """Score all passages for every question, and the first ones again.
 
         Raises:
             ModelError: The embedder, the fact filter or the reranker failed.
         """
-        return [self._reread(trace) for trace in super().trace(questions, config)]
+        return map(self._reread, super().trace(questions, config))
 
-    def ranking(self, trace: Trace, k: int) -> Ranking:
-        """The first `k` hits of a trace."""
+    def ranking(self, trace: Trace, k: int, known: dict[int, Passage] | None = None) -> Ranking:
+        """The first `k` hits of a trace; passages that it reads are added to `known`."""
         count = 0 if trace.reread is None else trace.reread.rows.size
-        found = super().ranking(trace, k)
+        found = super().ranking(trace, k, known)
         return replace(found, reranker=self.reranker.fingerprint, reranked=count)
 
     def _reread(self, trace: Trace) -> Trace:

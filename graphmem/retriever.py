@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -21,58 +21,22 @@ from graphmem.errors import ConfigError, IndexMismatchError
 from graphmem.fact_search import FactSearcher, Walk, within_margin
 from graphmem.fusion import reciprocal_rank_fusion
 from graphmem.linear_search import LinearSearcher
-from graphmem.mentions import TokenHasher, find_names
-from graphmem.ppr import entity_mass, passage_pagerank
+from graphmem.name_search import NameSearcher
 from graphmem.protocols import Embedder, FactFilter
-from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, rerank
-from graphmem.seeds import Seeds, choose_seeds, top_rows
+from graphmem.rerank import Candidates
+from graphmem.seeds import top_rows
 from graphmem.snapshot import Snapshot
-from graphmem.types import Hit, Ranking, Route, Triple
+from graphmem.trace import Trace
+from graphmem.types import Hit, Passage, Ranking, Triple
 
-
-@dataclass(frozen=True, slots=True)
-class Reread:
-    """What a reranker made of the first passages of a ranking.
-
-    Attributes:
-        rows: Their rows in the order before, best first, int64 [n].
-        values: The reranker's scores, float32 [n].
-    """
-
-    rows: NDArray[np.int64]
-    values: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """All that led to one ranking, for whoever explains it.
-
-    Attributes:
-        question: The question.
-        route: How the passages were scored.
-        scores: Score of every passage, float32 [P].
-        entities: Rows of the entities that the question names, int64 [a].
-        seeds: Where the walk restarted; None where there was no walk.
-        pull: How much the walk liked each passage, float32 [P]; None where there was no walk.
-        walk: The walk, where it was over another graph than that of names and passages.
-        facts: The facts it started from.
-        candidates: Rows of the passages that the second stage ordered, int64 [n], in the order of
-            the walk; None where there was no second stage.
-        evidence: Their features, float32 [n, F].
-        reread: What a reranker did after all this; None where there was none.
-    """
-
-    question: str
-    route: Route
-    scores: NDArray[np.float32]
-    entities: NDArray[np.int64]
-    seeds: Seeds | None = None
-    pull: NDArray[np.float32] | None = None
-    walk: Walk | None = None
-    facts: tuple[Triple, ...] = ()
-    candidates: NDArray[np.int64] | None = None
-    evidence: NDArray[np.float32] | None = None
-    reread: Reread | None = None
+_EMBEDDED = 128
+"""Questions embedded in one call: texts of the same length run together."""
+_BLOCK = 32
+"""Questions ranked together: they share the reading of vectors and graph."""
+_BLOCK_CELLS = 1 << 22
+"""Most questions times passages in a block: 16 MB for each number that a passage gets."""
+_NEAR = 64
+"""Passages whose vectors stay in the processor's cache while a block's questions pass."""
 
 
 class Retriever:
@@ -91,7 +55,6 @@ class Retriever:
         self.snapshot = snapshot
         self.embedder = embedder
         self.fact_filter = fact_filter
-        self._hasher = TokenHasher()
 
     def search(self, questions: Sequence[str], k: int, config: SearchConfig) -> list[Ranking]:
         """The best `k` passages for every question (fewer where the index holds fewer).
@@ -102,44 +65,97 @@ class Retriever:
             ModelError: The embedder or the fact filter failed.
         """
         require_positive(k)
-        return [self.ranking(trace, k) for trace in self.trace(questions, config)]
+        known: dict[int, Passage] = {}  # passages are parsed once, and shared by their hits
+        return [self.ranking(trace, k, known) for trace in self.trace(questions, config)]
 
-    def ranking(self, trace: Trace, k: int) -> Ranking:
-        """The first `k` hits of a trace."""
+    def ranking(self, trace: Trace, k: int, known: dict[int, Passage] | None = None) -> Ranking:
+        """The first `k` hits of a trace; passages that it reads are added to `known`."""
+        known = {} if known is None else known
         rows = top_rows(trace.scores, k)
+        for row in rows.tolist():
+            if row not in known:
+                known[row] = self.snapshot.passage(row)
         hits = tuple(
-            Hit(rank, float(trace.scores[row]), self.snapshot.passage(int(row)))
-            for rank, row in enumerate(rows, start=1)
+            Hit(rank, score, known[row])
+            for rank, (row, score) in enumerate(
+                zip(rows.tolist(), trace.scores[rows].tolist(), strict=True), start=1
+            )
         )
         labels = tuple(self.snapshot.labels[int(row)] for row in trace.entities)
         return Ranking(trace.question, trace.route, hits, labels, trace.facts)
 
-    def trace(self, questions: Sequence[str], config: SearchConfig) -> list[Trace]:
-        """Score all passages for every question."""
+    def trace(self, questions: Sequence[str], config: SearchConfig) -> Iterator[Trace]:
+        """Score all passages for every question.
+
+        Trace by trace, computed block by block, so that memory does not grow with questions. A
+        block shares work, never results: what a question gets is the same alone, bit by bit.
+
+        Raises:
+            ConfigError: A question is blank.
+            IndexMismatchError: The preset needs facts and the index has none.
+            ModelError: The embedder or the fact filter failed.
+        """
         for question in questions:
             if not question.strip():
                 raise ConfigError("the question is empty")
         if isinstance(config, RetrievalConfig) and config.route == "lexical":
-            return [Trace(q, "lexical", self._lexical(q), _NO_ROWS) for q in questions]
-        vectors = self.embedder.embed(questions, "question")
-        if isinstance(config, HippoRag2Config):
-            return self._from_facts(questions, vectors, config)
+            for question in questions:
+                yield Trace(question, "lexical", self.names.lexical(question), _NO_ROWS)
+            return
+        size = max(1, min(_BLOCK, _BLOCK_CELLS // max(self.snapshot.passages, 1)))
+        for part, vectors in self._embedded(questions):
+            for start in range(0, len(part), size):
+                block = slice(start, start + size)
+                yield from self._trace_block(part[block], vectors[block], config)
+
+    def _embedded(
+        self, questions: Sequence[str]
+    ) -> Iterator[tuple[Sequence[str], NDArray[np.float32]]]:
+        """Questions with their vectors; the next ones are embedded while these are ranked."""
+        parts = [questions[i : i + _EMBEDDED] for i in range(0, len(questions), _EMBEDDED)]
+        if len(parts) == 1:
+            yield parts[0], self.embedder.embed(parts[0], "question")
+            return
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = [ahead.submit(self.embedder.embed, part, "question") for part in parts[:1]]
+            for i, part in enumerate(parts):
+                vectors = waiting.pop().result()
+                if i + 1 < len(parts):
+                    waiting.append(ahead.submit(self.embedder.embed, parts[i + 1], "question"))
+                yield part, vectors
+
+    def _trace_block(
+        self, questions: Sequence[str], vectors: NDArray[np.float32], config: SearchConfig
+    ) -> list[Trace]:
+        cosines = self._cosines(vectors)
+        match config:
+            case RetrievalConfig(route="dense"):
+                both = zip(questions, cosines, strict=True)
+                return [Trace(question, "dense", cosine, _NO_ROWS) for question, cosine in both]
+            case RetrievalConfig():
+                return self.names.trace(questions, vectors, cosines, config)
+            case HippoRag2Config():
+                return self._from_facts(questions, vectors, cosines, config)
+        linked = self.names.link(questions)
         return [
-            self._trace(question, vector, config)
-            for question, vector in zip(questions, vectors, strict=True)
+            self._trace(question, vector, cosine, found.entities, config)
+            for question, vector, cosine, found in zip(
+                questions, vectors, cosines, linked, strict=True
+            )
         ]
 
-    def _trace(self, question: str, vector: NDArray[np.float32], config: SearchConfig) -> Trace:
-        cosine = self._cosine(vector)
-        match config:
-            case RetrievalConfig():
-                return self._from_names(question, vector, cosine, config)
-            case FusionConfig():
-                both = [cosine, self._lexical(question)]
-                fused = reciprocal_rank_fusion(both, config.constant)
-                return Trace(question, "fusion", fused, _NO_ROWS)
-        searcher = self._linear if isinstance(config, LinearRagConfig) else self._facts
-        entities = self.link(question)
+    def _trace(
+        self,
+        question: str,
+        vector: NDArray[np.float32],
+        cosine: NDArray[np.float32],
+        entities: NDArray[np.int64],
+        config: SearchConfig,
+    ) -> Trace:
+        if isinstance(config, FusionConfig):
+            fused = reciprocal_rank_fusion([cosine, self.names.lexical(question)], config.constant)
+            return Trace(question, "fusion", fused, _NO_ROWS)
+        searcher = self._linear if isinstance(config, LinearRagConfig) else self.facts
         if not entities.size:
             return Trace(question, "dense", cosine, entities)
         match searcher, config:
@@ -149,82 +165,32 @@ class Retriever:
             case FactSearcher(), HippoRagConfig():
                 names = [self.snapshot.labels[int(row)] for row in entities]
                 phrases = searcher.nearest_phrases(self.embedder.embed(names, "passage"))
-                scores = searcher.score_by_phrases(phrases, config)
-                return Trace(question, "graph", scores, entities)
+                scores = searcher.score_by_phrases(
+                    searcher.walk_over_phrases(phrases, config).mass()
+                )
+                return Trace(question, "graph", scores, entities, phrases=phrases)
         raise ConfigError(f"no search is defined for {type(config).__name__}")
 
-    def _from_names(
-        self,
-        question: str,
-        vector: NDArray[np.float32],
-        cosine: NDArray[np.float32],
-        config: RetrievalConfig,
-    ) -> Trace:
-        snapshot = self.snapshot
-        entities = self.link(question) if config.route == "graph" else _NO_ROWS
-        if not entities.size:
-            return Trace(question, "dense", cosine, entities)
-        facts = None
-        if snapshot.facts is not None and config.fact_share > 0:
-            facts = self._facts.best_by_passage(vector)
-        lexical = self._lexical(question)
-        seeds = choose_seeds(entities, snapshot.df, cosine, lexical, config, facts)
-        pull = np.exp(np.float32(config.pull) * cosine)
-        restart = np.zeros_like(cosine)
-        restart[seeds.passages] = seeds.passage_weights
-        scores = passage_pagerank(
-            snapshot.graph,
-            seeds.entities,
-            seeds.entity_weights,
-            restart,
-            pull,
-            damping=config.damping,
-            tolerance=config.tolerance,
-        )
-        if config.candidates:
-            found = self.candidates(scores, cosine, lexical, entities, config)
-            evidence = self.evidence(found)
-            scores = rerank(self.model, found, evidence, scores, config.specificity_half)
-            return Trace(
-                *(question, "graph", scores, entities, seeds, pull),
-                candidates=found.rows,
-                evidence=evidence,
-            )
-        return Trace(question, "graph", scores, entities, seeds, pull)
-
     def candidates(
-        self,
-        mass: NDArray[np.float32],
-        cosine: NDArray[np.float32],
-        lexical: NDArray[np.float32],
-        entities: NDArray[np.int64],
-        config: RetrievalConfig,
-    ) -> Candidates:
-        """The first passages of a walk, with all that the second stage looks at."""
-        snapshot = self.snapshot
-        rows = top_rows(mass, config.candidates)
-        rows = rows[mass[rows] > 0]
-        subjects = snapshot.subjects[rows].astype(np.int64)
-        about = np.flatnonzero(subjects >= 0)
-        subject_mass = np.zeros(rows.size, dtype=np.float32)
-        subject_mass[about] = entity_mass(
-            snapshot.graph, subjects[about], mass, damping=config.damping
-        )
-        return Candidates(
-            rows,
-            mass[rows],
-            cosine[rows],
-            lexical[rows],
-            snapshot.vectors[rows],
-            subjects,
-            subject_mass,
-            entities,
-        )
+        self, questions: Sequence[str], config: RetrievalConfig
+    ) -> list[Candidates | None]:
+        """The first `config.candidates` passages of every walk, None where there is no walk."""
+        vectors = self.embedder.embed(questions, "question")
+        walked = self.names.walks(questions, vectors, self._cosines(vectors), config)
+        return [candidates for _, candidates in walked]
+
+    def evidence(self, found: Candidates) -> NDArray[np.float32]:
+        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
+        return self.names.evidence(found)
 
     def _from_facts(
-        self, questions: Sequence[str], vectors: NDArray[np.float32], config: HippoRag2Config
+        self,
+        questions: Sequence[str],
+        vectors: NDArray[np.float32],
+        cosines: NDArray[np.float32],
+        config: HippoRag2Config,
     ) -> list[Trace]:
-        searcher = self._facts
+        searcher = self.facts
         found = [searcher.best_facts(vector, config.facts) for vector in vectors]
         near = [within_margin(c, config.margin, config.least_cosine) for _, c, _ in found]
         kept = [rows[n] for (rows, _, _), n in zip(found, near, strict=True)]
@@ -238,7 +204,7 @@ class Retriever:
             facts = [tuple(listed[i] for i in c) for listed, c in zip(facts, chosen, strict=True)]
         traces = []
         for i, question in enumerate(questions):
-            cosine = self._cosine(vectors[i])
+            cosine = cosines[i]
             if kept[i].size:
                 walk = searcher.walk_from_facts(kept[i], scores[i], cosine, config)
                 traces.append(self._walked(question, _NO_ROWS, walk, facts[i]))
@@ -256,23 +222,13 @@ class Retriever:
         scores = walk.mass()[len(walk.names) :]
         return Trace(question, "graph", scores, entities, walk=walk, facts=facts)
 
-    def evidence(self, found: Candidates) -> NDArray[np.float32]:
-        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
-        return features(self.snapshot.graph, self.snapshot.df, found)
-
-    def link(self, question: str) -> NDArray[np.int64]:
-        """Rows of the distinct entities that a question names, int64 [a], sorted."""
-        columns = self._hasher.columns([question])
-        found = find_names(self.snapshot.dictionary, columns, initial_counts=True)
-        return np.unique(found.entities)
-
     @cached_property
-    def model(self) -> TreeEnsemble:
-        """The second stage's parameters."""
-        return load_model()
+    def facts(self) -> FactSearcher:
+        """Searches the facts.
 
-    @cached_property
-    def _facts(self) -> FactSearcher:
+        Raises:
+            IndexMismatchError: The index has none.
+        """
         facts = self.snapshot.facts
         if facts is None:
             raise IndexMismatchError(
@@ -282,17 +238,26 @@ class Retriever:
         return FactSearcher(facts, self.snapshot.passages)
 
     @cached_property
+    def names(self) -> NameSearcher:
+        """Searches the graph of names and passages."""
+        return NameSearcher(self.snapshot, None if self.snapshot.facts is None else self.facts)
+
+    @cached_property
     def _linear(self) -> LinearSearcher:
         return LinearSearcher(self.snapshot, self.embedder)
 
-    def _cosine(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        # Not BLAS: its threads fight with onnxruntime's over the cores (10 ms against 0.1 at 2,000
-        # passages), gain nothing on a product that waits for memory, and change the rounding.
-        cosine: NDArray[np.float32] = np.einsum("pd,d->p", self.snapshot.vectors, vector)
-        return cosine
-
-    def _lexical(self, question: str) -> NDArray[np.float32]:
-        return self.snapshot.lexical.scores(question, self.snapshot.passages)
+    def _cosines(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosine of q questions with all passages, [q, P]."""
+        # Pair by pair, not by one product of matrices: BLAS rounds that by its shape and by the
+        # number of threads, and its threads fight with onnxruntime's over the cores (10 ms
+        # against 0.1 at 2,000 passages).
+        passages = self.snapshot.vectors
+        cosines = np.empty((len(vectors), len(passages)), dtype=np.float32)
+        step = _NEAR if len(vectors) > 1 else len(passages)
+        for start in range(0, len(passages), step):
+            near = slice(start, start + step)
+            np.vecdot(vectors[:, None], passages[None, near], out=cosines[:, near])
+        return cosines
 
 
 def require_positive(k: int) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graphmem.protocols import Progress
 
 TAG = "graphmem"
-_BATCH = 32
+_BATCH = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,13 @@ from scipy.sparse import csr_array
 from graphmem.columns import StringColumn, write_strings, write_vectors
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.fact_columns import FOLDER as FACTS
-from graphmem.fact_columns import FactSource, read_facts, write_facts
+from graphmem.fact_columns import (
+    SYNONYM_FILES,
+    FactSource,
+    read_facts,
+    read_synonyms,
+    write_facts,
+)
 from graphmem.facts import FactGraph
 from graphmem.graph import (
     ContextGraph,
@@ -39,9 +45,10 @@ from graphmem.graph import (
 from graphmem.lexical import LexicalIndex
 from graphmem.mentions import EntityDictionary
 from graphmem.store import row_key
+from graphmem.synonymy import RULE, Synonyms
 from graphmem.types import Passage
 
-FORMAT = 1
+FORMAT = 2
 """Version of the columns below; another version must be assembled again."""
 
 _POINTER = "CURRENT"
@@ -119,6 +126,7 @@ class Snapshot:
             self._array("dictionary_prefixes"),
             self._array("dictionary_names"),
             self._array("dictionary_rows"),
+            self._array("dictionary_proper"),
         )
 
     @cached_property
@@ -226,6 +234,25 @@ def current_content(index: Path) -> str | None:
     return content
 
 
+def known_synonyms(index: Path, embedder: str) -> Synonyms | None:
+    """Near phrases of the live snapshot; None where there are none that can be relied on.
+
+    Args:
+        index: The index folder.
+        embedder: Fingerprint of what made the vectors.
+    """
+    try:
+        live = open_current(index)
+        manifest, files = live.manifest, live.manifest["files"]
+        if (manifest.get("synonymy"), manifest.get("embedder")) != (RULE, embedder):
+            return None
+        if any(_checked_file(live.folder / name) != files[name] for name in SYNONYM_FILES):
+            return None
+        return read_synonyms(live._array)
+    except (IndexNotFoundError, IndexMismatchError, StorageError, OSError, KeyError):
+        return None
+
+
 def write_snapshot(
     index: Path,
     graph: KnowledgeGraph,
@@ -252,6 +279,7 @@ def write_snapshot(
         _write_columns(folder, graph, passages, vectors)
         if facts:
             write_facts(folder, facts)
+            manifest = {**manifest, "synonymy": RULE}
         files = {
             file.relative_to(folder).as_posix(): _checked_file(file)
             for file in sorted(folder.rglob("*"))
@@ -295,6 +323,7 @@ def _write_columns(
         "dictionary_prefixes": graph.dictionary.prefixes,
         "dictionary_names": graph.dictionary.names,
         "dictionary_rows": graph.dictionary.rows,
+        "dictionary_proper": graph.dictionary.proper,
         "row_keys": np.array([row_key(passage.id) for passage in passages], dtype=np.int64),
     }
     for name, column in columns.items():

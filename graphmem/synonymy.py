@@ -1,42 +1,74 @@
-"""Synonymy edges: pairs of phrases whose vectors are near, without comparing all with all.
+"""Synonymy edges: pairs of phrases whose vectors are near; only new phrases are searched for.
 
-Up to `EXACT` phrases every pair is compared. Above that the phrases are cut into cells of at most
-`CELL` by trees of k-means with few branches, and every cell is compared with its `PROBES` nearest
-cells (the inverted file of Sivic & Zisserman 2003, with the hierarchical vocabulary of Nister &
-Stewenius 2006). The trees cost n log n and the comparisons are linear in n.
+Up to `EXACT` phrases every pair is compared, above that every pair that shares a bucket
+(buckets.py). What pairs are compared, and which of them become edges, depends on the set of phrases
+alone. So the edges of an earlier set can be taken over: a phrase is searched again only where it is
+new, or what it was compared with has changed by more than new phrases. Any history of additions and
+removals gives the bytes of a search from nothing.
 
-Plain numpy in place of an index library: cells meet cells in one matrix product. The result is the
-same bytes on every machine, whatever the matrix product's order of summation: vectors are rounded
-to multiples of 2^-11, so that all sums of products are exact in float32, and what is found by them
-is computed again from the vectors themselves. Figures: pipelines/benchmarks/synonymy.py.
+Plain numpy in place of an index library: those that train cells on the data (inverted files) change
+old pairs with every new phrase, and a flat index compares all with all. Figures:
+pipelines/benchmarks/synonymy.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from graphmem.buckets import (
+    GRID,
+    TABLES,
+    Buckets,
+    Grid,
+    Keys,
+    bucket_keys,
+    cut_into_buckets,
+    to_grid,
+)
 from graphmem.facts import Edges, Strings
 
 THRESHOLD = 0.8
 MOST = 100
 EXACT = 25_000
-CELL = 128
-PROBES = 160
+SIZE = 1024
+RULE = f"2:{THRESHOLD}:{MOST}:{EXACT}:{SIZE}:{TABLES}:{GRID}"
+"""Changes with whatever decides the edges; those found by another rule are not taken over."""
 
-_TREES = (32, 20)  # branches of each; what falls apart in one may stay together in another
-_SAMPLE = 64  # vectors of a sample for each branch
-_ROUNDS = 6
-_BLOCK = 512
-_GRID = np.float32(2048)
-_SLACK = np.float32(2e-3)  # ten times what rounding to the grid changes in a cosine
+_BLOCK = 256
+_HELD = 2_000_000  # pairs that are held before those too many for their phrases are dropped
 _WORD = regex.compile(r"[\p{L}\p{N}]")
 
 Told = Callable[[int, int], None]
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Synonyms:
+    """Phrases, and which of them are near each other.
+
+    Attributes:
+        phrases: n, sorted, each once.
+        keys: In which buckets each is sought, uint64 [n, TABLES]; [n, 0] where all are compared.
+        edges: Between places in `phrases`, source below target, every pair once; weights are
+            cosines, float32, exact to about 1e-4.
+    """
+
+    phrases: Sequence[str]
+    keys: Keys
+    edges: Edges
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Pairs, each once: left * n + right with left < right, int64 [m], and their products."""
+
+    keys: Rows
+    likeness: NDArray[np.float32]
 
 
 def eligible_phrases(phrases: Strings) -> NDArray[np.int64]:
@@ -58,156 +90,175 @@ def _length(phrase: str) -> int:
     return sum(2 if letter >= "\u1100" else 1 for letter in letters)
 
 
-def synonymy_edges(
+def find_synonyms(
+    phrases: Sequence[str],
     vectors: NDArray[np.float32],
-    eligible: NDArray[np.int64],
+    rows: Rows,
+    known: Synonyms | None = None,
     *,
     threshold: float = THRESHOLD,
     most: int = MOST,
     exact: int = EXACT,
+    size: int = SIZE,
     tell: Told | None = None,
-) -> Edges:
-    """Pairs of near vectors.
+) -> Synonyms:
+    """Pairs of phrases whose vectors are near.
 
     Args:
+        phrases: n phrases, sorted, each once.
         vectors: Unit vectors, float32 [N, d]; may be mapped from disk.
-        eligible: Rows that may have edges, sorted.
+        rows: Row of each phrase's vector, int64 [n].
+        known: What this function found for another set, by the same numbers below and the same
+            vectors; it saves time and changes nothing.
         threshold: Least cosine, above 0.
         most: Edges that one phrase can ask for, to its nearest; it may get more from others.
         exact: Up to this many phrases every pair is compared.
-        tell: Told how many phrases have been compared, and of how many.
-
-    Returns:
-        Source below target, every pair once; weights are cosines, float32.
+        size: Phrases in a bucket at most, where there are more.
+        tell: Told how many of the tables of buckets are done, and of how many.
 
     >>> near = np.array([[1, 0], [0.6, 0.8], [0.96, 0.28]], dtype=np.float32)
-    >>> edges = synonymy_edges(near, np.arange(3))
+    >>> edges = find_synonyms(["ada", "bob", "cid"], near, np.arange(3)).edges
     >>> edges.sources.tolist(), edges.targets.tolist(), [f"{w:.2f}" for w in edges.weights]
     ([0, 1], [2, 2], ['0.96', '0.80'])
     """
-    points = np.ascontiguousarray(vectors[eligible], dtype=np.float32)
-    rounded = _on_grid(points)
-    groups = _all_pairs(len(points)) if len(points) <= exact else _cell_pairs(rounded)
-    pairs = []
-    done = 0
-    passes = 1 if len(points) <= exact else len(_TREES)
-    for members, candidates in groups:
-        pairs.append(_near(rounded, members, candidates, threshold, most))
-        done += members.size
+    count = len(phrases)
+    points = _points(vectors, rows)
+    place = {phrase: i for i, phrase in enumerate(phrases)}
+    old = known or Synonyms((), np.zeros((0, 0), dtype=np.uint64), _NO_EDGES)
+    now = np.array([place.get(phrase, -1) for phrase in old.phrases], dtype=np.int64)
+    dirty = np.ones(count, dtype=np.bool_)
+    dirty[now[now >= 0]] = False
+    keys = _keys(phrases, points, old, now, exact)
+    columns = keys.T if keys.shape[1] else np.zeros((1, count), dtype=np.uint64)
+    tables = [cut_into_buckets(column, exact, size) for column in columns]
+    dirty |= _merged(tables, old, now, exact, size)
+    pairs = _taken_over(tables, old, now, most, dirty)
+    least = np.float32(np.ceil(threshold * GRID * GRID))
+    for number, table in enumerate(tables, start=1):
+        held, more = [pairs], 0
+        for found in _near(points, table, dirty, least):
+            held.append(found)
+            more += found.keys.size
+            if more > _HELD:
+                held, more = [_asked_for(_joined(held), count, most)], 0
+        pairs = _joined(held)
         if tell:
-            tell(done // passes, len(points))
-    found = np.concatenate([*pairs, np.zeros((0, 2), dtype=np.int64)])
-    keys = np.unique(found.min(axis=1) * len(points) + found.max(axis=1))
-    left, right = np.divmod(keys, max(len(points), 1))
-    cosines = _cosines(points, left, right)
-    near = cosines >= np.float32(threshold)
-    return Edges(
-        eligible[left[near]].astype(np.int32),
-        eligible[right[near]].astype(np.int32),
-        cosines[near],
-    )
+            tell(number, len(tables))
+    pairs = _asked_for(pairs, count, most)
+    left, right = np.divmod(pairs.keys, max(count, 1))
+    weights = pairs.likeness / np.float32(GRID * GRID)
+    return Synonyms(phrases, keys, Edges(left.astype(np.int32), right.astype(np.int32), weights))
 
 
-def _all_pairs(count: int) -> Iterator[tuple[Rows, Rows]]:
-    everything = np.arange(count)
-    for start in range(0, count, _BLOCK):
-        yield everything[start : start + _BLOCK], everything
+def _points(vectors: NDArray[np.float32], rows: Rows) -> Grid:
+    points = np.empty((rows.size, vectors.shape[1]), dtype=np.int16)
+    for start in range(0, rows.size, 8192):
+        points[start : start + 8192] = to_grid(vectors[rows[start : start + 8192]])
+    return points
 
 
-def _cell_pairs(points: NDArray[np.float32]) -> Iterator[tuple[Rows, Rows]]:
-    """Every cell of every tree with the members of its nearest cells, its own among them."""
-    for branches in _TREES:
-        yield from _near_cells(points, cut_into_cells(points, branches=branches))
+def _keys(phrases: Sequence[str], points: Grid, old: Synonyms, now: Rows, exact: int) -> Keys:
+    """The keys of all phrases, those of old ones as they were; none where all are compared."""
+    count = len(phrases)
+    if count <= exact:
+        return np.zeros((count, 0), dtype=np.uint64)
+    keys = np.zeros((count, TABLES), dtype=np.uint64)
+    new = np.ones(count, dtype=np.bool_)
+    if old.keys.shape[1]:
+        keys[now[now >= 0]] = old.keys[now >= 0]
+        new[now[now >= 0]] = False
+    keys[new] = bucket_keys(points[new], [phrases[row] for row in np.flatnonzero(new).tolist()])
+    return keys
 
 
-def _near_cells(points: NDArray[np.float32], cells: Sequence[Rows]) -> Iterator[tuple[Rows, Rows]]:
-    centres = np.stack([_unit(points[cell].sum(axis=0)) for cell in cells])
-    for start in range(0, len(cells), _BLOCK):
-        likeness = centres[start : start + _BLOCK] @ centres.T
-        here = np.arange(likeness.shape[0])
-        likeness[here, start + here] = np.inf
-        probes = min(PROBES, len(cells))
-        nearest = np.argpartition(likeness, len(cells) - probes, axis=1)[:, len(cells) - probes :]
-        for number, probed in enumerate(nearest, start=start):
-            candidates = np.sort(np.concatenate([cells[cell] for cell in probed]))
-            yield cells[number], candidates
+def _merged(
+    tables: Sequence[Buckets], old: Synonyms, now: Rows, exact: int, size: int
+) -> NDArray[np.bool_]:
+    """Which phrases share a bucket with old ones that they did not share before, bool [n].
+
+    Where phrases have gone, buckets that were cut may be whole again.
+    """
+    merged = np.zeros(tables[0].depth.size, dtype=np.bool_)
+    stay = now >= 0
+    if stay.all():
+        return merged
+    for number, column in enumerate(old.keys.T):
+        before = cut_into_buckets(column, exact, size).depth
+        table = tables[min(number, len(tables) - 1)]
+        merged[now[stay]] |= table.depth[now[stay]] < before[stay]
+    return merged
 
 
-def cut_into_cells(points: NDArray[np.float32], size: int = CELL, branches: int = 32) -> list[Rows]:
-    """Cut points into cells of at most `size` near ones, by k-means with few branches, again.
+def _taken_over(
+    tables: Sequence[Buckets], old: Synonyms, now: Rows, most: int, dirty: NDArray[np.bool_]
+) -> _Pairs:
+    """Old pairs that would be found again; marks as dirty whose list was full and lost one.
 
     Args:
-        points: Unit vectors on the grid, float32 [n, d].
-        size: Most points in a cell.
-        branches: Most parts of one cut.
-
-    Returns:
-        Rows of every cell, sorted; every row is in one cell.
+        tables: The buckets of now.
+        old: What was found before.
+        now: Place of every old phrase, -1 for what is gone.
+        most: Edges that one phrase can ask for.
+        dirty: Which phrases are searched, bool [n]; changed here.
     """
-    cells = []
-    waiting = [np.arange(len(points))]
-    while waiting:
-        rows = waiting.pop()
-        if rows.size <= size:
-            cells.append(rows)
-            continue
-        branch = _branches(points[rows], min(branches, -(-rows.size // size)))
-        parts = [rows[branch == number] for number in np.unique(branch)]
-        if len(parts) == 1:  # all alike: no cut is better than another
-            parts = [rows[start : start + size] for start in range(0, rows.size, size)]
-        waiting.extend(reversed(parts))
-    return cells
-
-
-def _branches(points: NDArray[np.float32], count: int) -> Rows:
-    """Number of the nearest of `count` means for every point (spherical k-means on a sample)."""
-    sample = points[:: max(1, len(points) // (count * _SAMPLE))]
-    means = sample[:: max(1, len(sample) // count)][:count].copy()
-    for _ in range(_ROUNDS):
-        nearest = (sample @ means.T).argmax(axis=1)
-        for number in np.unique(nearest):
-            means[number] = _unit(sample[nearest == number].sum(axis=0))
-    return np.concatenate(
-        [
-            (points[start : start + 8192] @ means.T).argmax(axis=1)
-            for start in range(0, len(points), 8192)
-        ]
-    )
-
-
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.sqrt(np.add.reduce(vector * vector))
-    scaled: NDArray[np.float32] = vector / length if length > 0 else vector
-    return _on_grid(scaled)
-
-
-def _on_grid(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (np.round(vectors * _GRID) / _GRID).astype(np.float32, copy=False)
+    left, right = old.edges.sources, old.edges.targets
+    full = np.bincount(np.concatenate([left, right]), minlength=now.size) >= most
+    ends = np.sort(np.stack([now[left], now[right]]), axis=0)
+    stays = np.flatnonzero(ends[0] >= 0)
+    lost = np.ones(left.size, dtype=np.bool_)
+    for table in tables:
+        one, other = table.bucket[ends[:, stays]]
+        lost[stays[one == other]] = False
+    for end in (left[lost], right[lost]):
+        again = now[end[full[end]]]
+        dirty[again[again >= 0]] = True
+    keys = ends[0, ~lost] * dirty.size + ends[1, ~lost]
+    likeness = np.round(old.edges.weights[~lost] * np.float64(GRID * GRID)).astype(np.float32)
+    return _Pairs(keys, likeness)
 
 
 def _near(
-    points: NDArray[np.float32], members: Rows, candidates: Rows, threshold: float, most: int
-) -> NDArray[np.int64]:
-    """Pairs (member, candidate) that are near enough, for each member its nearest."""
-    found = []
-    keys = points[candidates]
-    for start in range(0, members.size, _BLOCK):
-        block = members[start : start + _BLOCK]
-        likeness = points[block] @ keys.T
-        likeness[block[:, None] == candidates] = -1
-        likeness[likeness < np.float32(threshold) - _SLACK] = -1
-        crowded = np.flatnonzero(np.count_nonzero(likeness > -1, axis=1) > most)
-        for row in crowded:
-            likeness[row, np.argsort(-likeness[row], kind="stable")[most:]] = -1  # ties by row
-        member, candidate = np.nonzero(likeness > -1)
-        found.append(np.stack([block[member], candidates[candidate]], axis=1))
-    return np.concatenate(found)
+    points: Grid, table: Buckets, dirty: NDArray[np.bool_], least: np.float32
+) -> Iterator[_Pairs]:
+    """Pairs of one table with a dirty end that are near enough, a few at a time."""
+    count = dirty.size
+    sizes = np.diff(table.starts)
+    for bucket in np.unique(table.bucket[dirty]):
+        if sizes[bucket] == 1:
+            continue
+        members = np.sort(table.order[table.starts[bucket] : table.starts[bucket + 1]])
+        keys = points[members].astype(np.float32)
+        searched = np.flatnonzero(dirty[members])
+        for start in range(0, searched.size, _BLOCK):
+            block = searched[start : start + _BLOCK]
+            likeness = keys[block] @ keys.T
+            np.minimum(likeness, np.float32(GRID * GRID), out=likeness)
+            row, column = np.nonzero(likeness >= least)
+            here, there = members[block[row]], members[column]
+            # Of two that are both searched, the lower one tells; none is its own neighbour.
+            counts = (here < there) | (~dirty[there])
+            low, high = np.minimum(here, there)[counts], np.maximum(here, there)[counts]
+            yield _Pairs(low * count + high, likeness[row[counts], column[counts]])
 
 
-def _cosines(points: NDArray[np.float32], left: Rows, right: Rows) -> NDArray[np.float32]:
-    """Cosine of every pair, by a sum whose rounding depends on nothing else."""
-    cosines = np.empty(left.size, dtype=np.float32)
-    for start in range(0, left.size, 8192):
-        part = slice(start, start + 8192)
-        cosines[part] = np.einsum("ij,ij->i", points[left[part]], points[right[part]])
-    return cosines
+def _joined(parts: Sequence[_Pairs]) -> _Pairs:
+    keys, first = np.unique(np.concatenate([part.keys for part in parts]), return_index=True)
+    return _Pairs(keys, np.concatenate([part.likeness for part in parts])[first])
+
+
+def _asked_for(pairs: _Pairs, count: int, most: int) -> _Pairs:
+    """Those that are among the `most` nearest of one of their ends, ties by place."""
+    left, right = np.divmod(pairs.keys, max(count, 1))
+    ends, others = np.concatenate([left, right]), np.concatenate([right, left])
+    if not ends.size or np.bincount(ends).max() <= most:
+        return pairs
+    order = np.lexsort((others, -np.concatenate([pairs.likeness] * 2), ends))
+    starts = np.searchsorted(ends[order], np.arange(count))
+    rank = np.empty(order.size, dtype=np.int64)
+    rank[order] = np.arange(order.size) - starts[ends[order]]
+    kept = (rank < most).reshape(2, -1).any(axis=0)
+    return _Pairs(pairs.keys[kept], pairs.likeness[kept])
+
+
+_NO_ENDS = np.zeros(0, dtype=np.int32)
+_NO_EDGES = Edges(_NO_ENDS, _NO_ENDS, np.zeros(0, dtype=np.float32))

@@ -9,10 +9,19 @@ from itertools import pairwise
 import regex
 
 # Scripts written without spaces give one token a character, so that names inside a run are found.
+# Initials are one token: J. K. = J.K. = JK, U.S. = US.
 _TOKEN = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
+    r"(?<![\p{L}\p{M}\p{N}])[\p{Lu}\p{Ll}]"
+    r"(?:\.(?:[ \xa0]?[\p{Lu}\p{Ll}]\.)+|(?:\.[\p{Lu}\p{Ll}])+)(?!\.?[\p{L}\p{M}\p{N}])"
+    r"|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
     r"|(?:(?![\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
     r"[\p{L}\p{M}\p{N}])+"
+)
+_BETWEEN_INITIALS = str.maketrans("", "", ". \xa0")
+_MARKED_LATIN = regex.compile(r"(?<=\p{Latin})\p{Mn}+")
+# Letters that are no other letter with a mark, but are written like one where they are missing.
+_PLAIN = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
 )
 _POSSESSIVE = regex.compile(r"['’ʼ＇]s?$", regex.IGNORECASE)
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -30,14 +39,32 @@ _ABBREVIATION = regex.compile(
 
 
 def tokens(text: str) -> list[str]:
-    """Split into normalised tokens: NFKC, case folded, punctuation dropped.
+    """Split into normalised tokens: NFKC, punctuation dropped, each as `normalise_token` has it.
 
-    >>> tokens("The Čapek brothers' play, 1921")
-    ['the', 'čapek', 'brothers', 'play', '1921']
+    >>> tokens("The Čapek brothers' play, 1921, in the U. S.")
+    ['the', 'capek', 'brothers', 'play', '1921', 'in', 'the', 'us']
     >>> tokens("東京タワー")
     ['東', '京', 'タ', 'ワ', 'ー']
     """
-    return [token.casefold() for token in _TOKEN.findall(compatible(text))]
+    return [
+        token.casefold() if token.isascii() and "." not in token else normalise_token(token)
+        for token in _TOKEN.findall(compatible(text))
+    ]
+
+
+def normalise_token(token: str) -> str:
+    """Case folded, initials without their stops, Latin letters without their marks.
+
+    In other scripts marks are vowels and more, and stay.
+
+    >>> [normalise_token(token) for token in ("Beyoncé", "Łódź", "Straße", "J. K.", "दिल्ली", "が")]
+    ['beyonce', 'lodz', 'strasse', 'jk', 'दिल्ली', 'が']
+    """
+    folded = token.casefold().translate(_BETWEEN_INITIALS) if "." in token else token.casefold()
+    if folded.isascii():
+        return folded
+    bare = _MARKED_LATIN.sub("", unicodedata.normalize("NFD", folded))
+    return unicodedata.normalize("NFC", bare).translate(_PLAIN)
 
 
 def compatible(text: str) -> str:
@@ -61,7 +88,7 @@ def token_spans(text: str) -> list[tuple[int, int]]:
 def normalise_phrase(phrase: str) -> str:
     """Bring a name to the form in which equal names are equal.
 
-    NFKC, case folded, punctuation to spaces, leading articles and a final 's dropped.
+    Its tokens with spaces between, without leading articles and a final 's.
 
     >>> normalise_phrase("The  Beatles’")
     'beatles'

@@ -1,6 +1,6 @@
 """Make the indexes of an experiment ahead of it, and say what they cost.
 
-    python pipelines/build_index.py pipelines/configs/basics.toml --indexes results/indexes
+    python pipelines/build_index.py pipelines/configs/three_sets.toml --indexes sets.results/indexes
 
 An experiment that is run with the same --indexes finds them there.
 """

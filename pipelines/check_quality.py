@@ -56,11 +56,13 @@ def check_set(
 ) -> Iterable[dict[str, Any]]:
     """Index one set, run every preset over its questions, and score the runs.
 
-    NAME+triples is the set with the triples of its openie.json in place of spaCy's names.
+    NAME+triples is the set with spaCy's names and the triples of its openie.json.
     """
     folder = data / name.removesuffix("+triples")
     index = work / f"{name}.index"
-    triples = ["--extractor", f"import:{folder / 'openie.json'}"] if name != folder.name else []
+    triples = []
+    if name != folder.name:
+        triples = ["--extractor", f"spacy+import:{folder / 'openie.json'}"]
     started = time.monotonic()
     graphmem("index", folder / "corpus.jsonl", "--index", index, *triples)
     seconds = time.monotonic() - started

@@ -1,11 +1,16 @@
 r"""Answer the questions of a finished experiment with a language model, and score the answers.
 
-    python pipelines/evaluate_qa.py pipelines/configs/basics.toml --out results/basics \
+    python pipelines/evaluate_qa.py pipelines/configs/three_sets.toml --out sets.results \
         --model openai:gpt-4o-mini --budget 500k
 
 The reader is shown the first passages of every run, so that the runs differ in retrieval only.
 Answers are cached in OUT/answers.sqlite: an interrupted run goes on without paying twice. Exact
-match and F1 join the scores and the report; with --judge a model's own word does too.
+match and F1 join the scores and the report; with --judge a model's own word does too. Tokens and
+cost are those that the answers take, whether paid now or before; run.json says what was paid now.
+
+Any server with OpenAI's protocol will do. One of llama.cpp with SmolLM2 (135 million parameters) is
+enough to try it, and was: killed, it went on and asked only for what was missing. Its scores say
+nothing about retrieval: shown the right passage it still answers that nothing was found.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 r"""Run an experiment file and mark its scores against expected ones: OK, OKish or FAIL.
 
-    python pipelines/evaluate_retrieval.py pipelines/configs/basics.toml --out results/basics
-    python pipelines/evaluate_retrieval.py pipelines/configs/basics.toml --out results/basics \
+    python pipelines/evaluate_retrieval.py pipelines/configs/three_sets.toml --out sets.results
+    python pipelines/evaluate_retrieval.py pipelines/configs/three_sets.toml --out sets.results \
         --record
 
 Expected scores are in pipelines/expected/NAME.json, NAME being that of the experiment file:
 {data set: {variant: {measure: percent}}}. A score is OK within 0.05 points of it or above it, OKish
 down to 1 point below (other versions of spaCy or of the embedder's runtime), else FAIL. --record
-writes the scores of this run there. The exit code is 1 where a score fails or is missing.
+writes the scores of this run there, and what tables show of them, with intervals and costs, to
+pipelines/results/NAME.json. The exit code is 1 where a score fails or is missing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from graphmem.evaluation.experiment import rescore, run_experiment
 from graphmem.evaluation.specification import read_experiment
 
 EXPECTED = Path(__file__).with_name("expected")
+RESULTS = Path(__file__).with_name("results")
 MEASURES = ("recall@2", "recall@5", "recall@10", "all_gold@5")
 OK, OKISH = 0.05, 1.0
 
@@ -80,7 +82,10 @@ def main() -> int:
     file = EXPECTED / f"{arguments.experiment.stem}.json"
     if arguments.record:
         file.write_text(json.dumps(recorded(scores), ensure_ascii=False, indent=1) + "\n")
-        print(f"recorded: {file}")
+        kept = RESULTS / file.name
+        environment = json.loads((arguments.out / "environment.json").read_text("utf-8"))
+        kept.write_text(json.dumps(shown(scores, environment), ensure_ascii=False, indent=1) + "\n")
+        print(f"recorded: {file} and {kept}")
         return 0
     if not file.is_file():
         print(f"nothing is expected: there is no {file}")
@@ -102,6 +107,49 @@ def recorded(scores: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]
             for variant, values in entry["variants"].items()
         }
         for dataset, entry in scores["datasets"].items()
+    }
+
+
+def shown(scores: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What tables show of the scores: percent as [mean, low, high], differences with p."""
+    cpu, cores = environment["cpu"], environment["cores_available"]
+    return {
+        "experiment": scores["experiment"],
+        "baseline": scores["baseline"],
+        "machine": f"{cores} cores ({cpu}), Python {environment['python']}",
+        "datasets": {
+            name: {
+                "passages": entry["passages"],
+                "questions": entry["questions"],
+                "variants": {v: _shown(x) | _costs(x) for v, x in entry["variants"].items()},
+            }
+            for name, entry in scores["datasets"].items()
+        },
+        "average": {name: _shown(entry) for name, entry in scores["average"].items()},
+    }
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"measures": entry["measures"], "difference": entry.get("against_baseline", {})}
+    return {
+        kind: {
+            m: [
+                *(round(100 * values[m][key], 2) for key in (name, "low", "high")),
+                *([values[m]["p"]] if "p" in values[m] else []),
+            ]
+            for m in MEASURES
+            if m in values
+        }
+        for (kind, values), name in zip(found.items(), ("mean", "difference"), strict=True)
+    }
+
+
+def _costs(entry: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = sum(entry["index"]["seconds"].values()) if entry["index"]["whole"] else None
+    return {
+        "ms": entry["latency"].get("median_ms"),
+        "index_seconds": None if seconds is None else round(seconds, 1),
+        "tokens": sum(entry["tokens"].values()),
     }
 
 

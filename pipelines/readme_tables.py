@@ -17,8 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from graphmem.evaluation.bootstrap import holm
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 RESULTS = Path(__file__).with_name("results")
+BASELINES = RESULTS / "three_sets.json"
 CUTS = (2, 5, 10, 20)
 
 
@@ -72,7 +75,7 @@ def retrieval_table(rows: list[dict[str, Any]]) -> str:
     cells = {(row["set"], row["preset"]): _cell(row, best[row["set"]]) for row in rows}
     lines = [["preset", *sets], ["---"] * (len(sets) + 1)]
     lines += [[f"`{p}`", *(cells.get((name, p), "") for name in sets)] for p in presets]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _markdown(lines)
 
 
 def _cell(row: dict[str, Any], best: float) -> str:
@@ -80,6 +83,89 @@ def _cell(row: dict[str, Any], best: float) -> str:
     if row["recall@5"] == best:
         values[1] = f"**{values[1]}**"
     return " / ".join(values)
+
+
+def other_sets_table(rows: list[dict[str, Any]]) -> str:
+    """Recall on the sets that `baselines_table` does not show."""
+    shown = json.loads(BASELINES.read_text("utf-8"))["datasets"]
+    return retrieval_table([row for row in rows if row["set"] not in shown])
+
+
+def baselines_table(results: dict[str, Any]) -> str:
+    """A table for every set: measures with intervals, milliseconds, index seconds, tokens.
+
+    >>> variant = {"measures": {"recall@2": [50.0, 40.0, 60.0]}, "ms": 1.25,
+    ...            "index_seconds": 9.7, "tokens": 0}
+    >>> sets = {"a": {"passages": 1000, "questions": 2, "variants": {"dense": variant}}}
+    >>> print(baselines_table({"machine": "m", "datasets": sets}))
+    **a**: 1,000 passages, 2 questions; m
+    <BLANKLINE>
+    | preset | recall@2 | ms | index s | tokens |
+    | --- | --- | --- | --- | --- |
+    | `dense` | **50.0** (40–60) | 1.2 | 10 | 0 |
+    """
+    parts = []
+    for name, entry in results["datasets"].items():
+        variants = entry["variants"]
+        measures = list(next(iter(variants.values()))["measures"])
+        best = {m: max(v["measures"][m][0] for v in variants.values()) for m in measures}
+        header = [m.replace("_", " ") for m in measures]
+        lines = [["preset", *header, "ms", "index s", "tokens"], ["---"] * (len(measures) + 4)]
+        for variant, values in variants.items():
+            cells = [_interval_cell(values["measures"][m], best[m]) for m in measures]
+            costs = [_number(values["ms"], ".1f"), _number(values["index_seconds"], ".0f")]
+            lines.append([f"`{variant}`", *cells, *costs, f"{values['tokens']:,}"])
+        facts = f"{entry['passages']:,} passages, {entry['questions']:,} questions"
+        parts.append(f"**{name}**: {facts}; {results['machine']}\n\n{_markdown(lines)}")
+    return "\n\n".join(parts)
+
+
+def _interval_cell(value: list[float], best: float) -> str:
+    mean = f"**{value[0]:.1f}**" if value[0] == best else f"{value[0]:.1f}"
+    return f"{mean} ({value[1]:.0f}–{value[2]:.0f})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+def ablation_table(results: dict[str, Any]) -> str:
+    """Differences to the default: average recall@2 and @5, and recall@5 on every set.
+
+    Bold where it is not chance: p < 0.05, corrected for all cells of the table (Holm).
+
+    >>> change = {"recall@2": [-1.0, -3.0, 1.0, 0.3], "recall@5": [-5.0, -8.0, -2.0, 0.001]}
+    >>> default = {"measures": {"recall@2": [60, 5, 7], "recall@5": [80, 7, 9]}, "difference": {}}
+    >>> rows = {"default": default, "no walk": {"difference": change}}
+    >>> print(ablation_table({"baseline": "default", "average": rows,
+    ...                       "datasets": {"a": {"variants": rows}}}))
+    |  | average recall@2 | average recall@5 | a recall@5 |
+    | --- | --- | --- | --- |
+    | `default` | 60.0 | 80.0 | 80.0 |
+    | no walk | -1.0 (-3.0 to +1.0) | **-5.0** (-8.0 to -2.0) | **-5.0** (-8.0 to -2.0) |
+    """
+    base, average = results["baseline"], results["average"]
+    columns = [("average", average, "recall@2"), ("average", average, "recall@5")]
+    columns += [(name, set_["variants"], "recall@5") for name, set_ in results["datasets"].items()]
+    changed = [name for name in average if name != base]
+    leads = [[table[name]["difference"][m] for _, table, m in columns] for name in changed]
+    p = iter(holm([lead[3] for row in leads for lead in row]))
+    lines = [["", *(f"{name} {m}" for name, _, m in columns)], ["---"] * (len(columns) + 1)]
+    lines.append(
+        [f"`{base}`", *(f"{table[base]['measures'][m][0]:.1f}" for _, table, m in columns)]
+    )
+    for name, row in zip(changed, leads, strict=True):
+        lines.append([name, *(_difference_cell(lead, next(p)) for lead in row)])
+    return _markdown(lines)
+
+
+def _difference_cell(lead: list[float], p: float) -> str:
+    mean = f"{lead[0]:+.1f}"
+    return f"{f'**{mean}**' if p < 0.05 else mean} ({lead[1]:+.1f} to {lead[2]:+.1f})"
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def second_stage_table(model: dict[str, Any]) -> str:
@@ -98,14 +184,14 @@ def second_stage_table(model: dict[str, Any]) -> str:
     for kind, scores in kinds.items():
         cells = (f"{cell['recall@2']:.1f} / {cell['recall@5']:.1f}" for cell in scores.values())
         lines.append([kind, *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _markdown(lines)
 
 
 def benchmark_table(results: dict[str, Any]) -> str:
     """Ratios of the benchmarks, side by side in one run, with the machine.
 
     >>> found = {"passages": 9, "ratio": 2.0, "open_seconds": 0.1, "peak_memory_mib": 5}
-    >>> print(benchmark_table({"machine": "m", "indexing": [], "search": [found]}))
+    >>> print(benchmark_table({"machine": "m", "indexing": [], "batch": [], "search": [found]}))
     | on m | passages | ratio | peak memory |
     | --- | --- | --- | --- |
     | search / embedding of its question (opened in 0.10 s) | 9 | 2.00 | 5 MiB |
@@ -113,16 +199,21 @@ def benchmark_table(results: dict[str, Any]) -> str:
     lines = [[f"on {results['machine']}", "passages", "ratio", "peak memory"], ["---"] * 4]
     rows = [("wall / ((CPU embedding + CPU extraction) / cores)", r) for r in results["indexing"]]
     rows += [
+        (f"one by one / {r['questions']:,} questions in one call", r) for r in results["batch"]
+    ]
+    rows += [
         (f"search / embedding of its question (opened in {r['open_seconds']:.2f} s)", r)
         for r in results["search"]
     ]
     for what, r in rows:
         memory = f"{r['peak_memory_mib']} MiB"
         lines.append([what, f"{r['passages']:,}", f"{r['ratio']:.2f}", memory])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _markdown(lines)
 
 
 TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
+    "baselines": (baselines_table, BASELINES),
+    "ablation": (ablation_table, RESULTS / "ablation.json"),
     "retrieval": (retrieval_table, RESULTS / "retrieval.json"),
     "benchmarks": (benchmark_table, RESULTS / "benchmarks.json"),
     "second_stage": (second_stage_table, README.parent / "graphmem" / "rerank.json"),

@@ -19,7 +19,7 @@ import gzip
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 
 from graphmem import GraphMemory, Passage
 from graphmem.config import RetrievalConfig
-from graphmem.rerank import FEATURES, TreeEnsemble, rerank
+from graphmem.rerank import FEATURES, TreeEnsemble, mixed_odds
 from graphmem.seeds import top_rows
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -40,6 +40,7 @@ FAMILIES = {
     "2wiki": ("2wiki_dev146", "2wiki_train1301"),
 }
 CUTS = (2, 5, 10)
+NOTHING = np.zeros((0, len(FEATURES)), dtype=np.float32)
 SEED = 0
 DEPTH = 4
 TREES = {"n_estimators": 150, "learning_rate": 0.05, "subsample": 0.7}
@@ -53,8 +54,6 @@ class Asked:
     """One question after the walk: candidates, evidence, which of them are gold."""
 
     evidence: NDArray[np.float32]
-    rows: NDArray[np.int64]
-    mass: NDArray[np.float32]
     relevant: NDArray[np.bool_]
     gold: int
     dense: NDArray[np.bool_]
@@ -95,23 +94,17 @@ def collect(folder: Path, indexes: Path, config: RetrievalConfig, titles: bool) 
     snapshot = retriever.snapshot
     ids = np.array([snapshot.passage(row).id for row in range(snapshot.passages)])
     asked = []
-    walk = replace(config, candidates=0)
     for record in read_lines(folder / "questions.jsonl"):
-        (trace,) = retriever.trace([record["question"]], walk)
-        (dense,) = retriever.trace([record["question"]], RetrievalConfig(route="dense"))
-        (lexical,) = retriever.trace([record["question"]], RetrievalConfig(route="lexical"))
-        rows = top_rows(trace.scores, config.candidates)
-        evidence = np.zeros((0, len(FEATURES)), dtype=np.float32)
-        if trace.route == "graph":
-            found = retriever.candidates(
-                trace.scores, dense.scores, lexical.scores, trace.entities, config
-            )
-            evidence = retriever.evidence(found)
+        question = record["question"]
+        (dense,) = retriever.trace([question], RetrievalConfig(route="dense"))
+        (found,) = retriever.candidates([question], config)
+        if found is None:  # ranked by cosine
+            rows, evidence = top_rows(dense.scores, config.candidates), NOTHING
+        else:
+            rows, evidence = found.rows, retriever.evidence(found)
         asked.append(
             Asked(
                 evidence,
-                rows,
-                trace.scores[rows],
                 np.isin(ids[rows], record["gold"]),
                 len(set(record["gold"])),
                 np.isin(ids[top_rows(dense.scores, max(CUTS))], record["gold"]),
@@ -196,22 +189,13 @@ def score(
     """Recall in percent; without a model that of the walk."""
     totals = dict.fromkeys(CUTS, 0.0)
     for a in asked:
-        order = np.arange(a.rows.size)
+        order = np.arange(a.relevant.size)
         if model is not None and len(a.evidence):
-            order = top_rows(reordered(a, model, config), a.rows.size)
+            odds = mixed_odds(model.scores(a.evidence), a.evidence, config.specificity_half)
+            order = top_rows(odds, order.size)
         for k in CUTS:
             totals[k] += a.relevant[order[:k]].sum() / a.gold
     return {f"recall@{k}": round(100 * total / len(asked), 1) for k, total in totals.items()}
-
-
-def reordered(a: Asked, model: TreeEnsemble, config: RetrievalConfig) -> NDArray[np.float32]:
-    """Scores of the candidates after the second stage, in the order of the walk."""
-    from graphmem.rerank import Candidates
-
-    here = np.arange(a.rows.size)
-    nothing = np.zeros(a.rows.size, dtype=np.float32)
-    found = Candidates(here, a.mass, nothing, nothing, nothing[:, None], here, nothing, here)
-    return rerank(model, found, a.evidence, a.mass, config.specificity_half)
 
 
 def dense_score(asked: Sequence[Asked]) -> dict[str, float]:

@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 WORDS = ["errors", "types", "text", "failures"]
 CONTRACTS = ["protocols", "prompts", "lenient", "config"]
 KERNELS = [
-    *("mentions", "graph", "facts", "synonymy", "ppr", "seeds", "lexical", "rerank", "fusion"),
+    *("mentions", "linking", "graph", "facts", "buckets", "synonymy", "ppr", "paths", "seeds"),
+    *("lexical", "rerank", "fusion"),
 ]
 ADAPTERS = ["extraction", "embedding", "reranking", "chat"]
 STAGES = [
@@ -37,6 +38,8 @@ STAGES = [
         "statistics",
         "fact_search",
         "linear_search",
+        "trace",
+        "name_search",
         "retriever",
         "rereading",
         "explain",

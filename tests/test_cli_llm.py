@@ -69,6 +69,7 @@ def corpus(folder, records=RECORDS):
 
 
 def index_of(folder, records=RECORDS, *options):
+    folder.mkdir(exist_ok=True)
     index = folder / "i"
     run("index", corpus(folder, records), "--index", index, *LLM, *options)
     return index
@@ -269,6 +270,54 @@ def test_a_killed_run_asks_nothing_twice(tmp_path, server):
         assert file.is_dir() or file.read_bytes() == other.read_bytes(), file
 
 
+def packed(request):
+    """Packs answered like single passages; the last is left out."""
+    if "numbered passages" not in request["messages"][0]["content"]:
+        return well_behaved(request)
+    parts = request["messages"][-1]["content"].split("Passage ")[1:]
+    key = "triples" if "Named entities:" in parts[0] else "entities"
+    found = [
+        json.loads(extraction_text([{}, {}, {}, {"content": part.split("\n", 1)[1]}]))[key]
+        for part in parts
+    ]
+    entries = [{"number": i, key: listed} for i, listed in enumerate(found[:-1], start=1)]
+    return say(json.dumps({"passages": entries}))
+
+
+def test_packs_cost_fewer_calls_and_are_remembered(tmp_path, server):
+    server.default = packed
+    source, index = corpus(tmp_path), tmp_path / "i"
+    dry = run("index", source, "--index", index, *LLM, "--pack", 3, "--dry-run", "--json").stdout
+    assert json.loads(dry)["calls"] == 4
+    run("index", source, "--index", index, *LLM, "--pack", 3)
+    # For each of two packs: entities of three and triples of the two that have them; then the one
+    # left out of the first answer is asked about alone, and that of the second for its triples.
+    assert len(server.calls) == 2 * (2 + 2 + 1)
+    one_by_one = index_of(tmp_path / "n")
+    assert stats(index)["entities"] == stats(one_by_one)["entities"]
+    calls = len(server.calls)
+    more = write_lines(tmp_path / "more.jsonl", [{"id": "x", "text": "Town 9 lies on River 9."}])
+    run("add", more, "--index", index)
+    assert any("numbered passages" in c["messages"][0]["content"] for c in server.calls[calls:])
+    wrong = run("add", more, "--index", one_by_one, "--pack", 2, code=2)
+    assert "made with the extractor" in wrong.stderr
+
+
+def test_a_killed_packed_run_asks_nothing_twice(tmp_path, server):
+    server.default = packed
+    source, index = corpus(tmp_path), tmp_path / "i"
+    arguments = ("index", source, "--index", index, *LLM, "--pack", 3, "--concurrency", 1)
+    # What a kill leaves: some answers are kept, and of a pack some extractions only.
+    run(*arguments)
+    with sqlite3.connect(index / "store.sqlite") as db:
+        db.execute(
+            "DELETE FROM extractions WHERE hash IN (SELECT hash FROM extractions LIMIT 1 OFFSET 1)"
+        )
+    calls = len(server.calls)
+    again = json.loads(run(*arguments, "--json").stdout)
+    assert (again["computed"], len(server.calls)) == (1, calls)
+
+
 # ---- import and export --------------------------------------------------------------------------
 
 
@@ -377,10 +426,41 @@ def test_ways_to_search_again_exclude_each_other(tmp_path, server):
     index = make_index(tmp_path)
     both = run("search", index, "Alien?", "--clues", "--residual", code=2)
     assert "give one of" in both.stderr
-    queries = write_lines(tmp_path / "q.jsonl", [{"id": "1", "question": "Alien?"}])
-    assert (
-        "take one question" in run("search", index, "--queries", queries, "--clues", code=2).stderr
+
+
+@pytest.mark.parametrize("option", [("--iterate", "3"), ("--residual",), ("--clues",)])
+def test_searching_again_for_a_file_of_questions(tmp_path, server, option):
+    index, run_file = index_of(tmp_path), tmp_path / "out.trec"
+    asked = [{"id": f"q{i}", "question": f"Where is Town {i}?"} for i in range(5)]
+    queries = write_lines(tmp_path / "q.jsonl", asked)
+    arguments = ("search", index, "--queries", queries, *option)
+
+    def broken(request):
+        here = json.dumps(request["messages"]).rsplit("Question:", 1)[-1]
+        failing = (400, {}, {"error": {"message": "cannot"}})
+        return failing if "Town 4?" in here else well_behaved(request)
+
+    server.default = broken
+    stopped = run(*arguments, "--run", run_file, code=1)
+    assert "1 of 5 questions failed and are left out" in stopped.stderr
+    assert "question q4: " in stopped.stderr
+    assert {line.split()[0] for line in run_file.read_text().splitlines()} == {
+        f"q{i}" for i in range(4)
+    }
+    server.default = well_behaved
+    calls = len(server.calls)
+    run(*arguments, "--run", run_file)
+    assert 1 <= len(server.calls) - calls <= 3  # q4 alone
+    lines = [json.loads(line) for line in run(*arguments, "-k", 2, "--json").stdout.splitlines()]
+    assert [line["id"] for line in lines] == [f"q{i}" for i in range(5)]
+    alone = json.loads(
+        run("search", index, asked[1]["question"], "-k", 2, *option, "--json").stdout
     )
+    assert lines[1] == {"id": "q1", **alone}
+    assert "q3: Where is Town 3?" in run(*arguments, "-k", 1).stdout
+    server.default = (401, {}, {"error": {"message": "wrong key"}})
+    new = write_lines(tmp_path / "new.jsonl", [{"id": "n", "question": "Where is Town 0 now?"}])
+    assert "wrong key" in run("search", index, "--queries", new, *option, code=1).stderr
 
 
 def test_the_fact_filter(tmp_path, server):

@@ -46,6 +46,34 @@ def test_runs_of_proper_nouns_are_joined(extractor):
     assert any("van der Meer" in name for name in found)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("How Low is a song of 2009.", "How Low"),
+        ("The Girl and Her Fault was a film.", "Girl and Her Fault"),
+        ("Brother (2003) is their first album.", "Brother"),
+        ("“Decade” is a record by Neil Young.", "Decade"),
+        ("Direct Action, a magazine, was sold.", "Direct Action"),
+    ],
+)
+def test_a_text_begins_with_what_it_is_about(extractor, text, name):
+    assert name in names(extractor, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "He was young.",
+        "In 2016, it rained.",
+        "There (as they say) it rained.",
+        "Caroline: Hey! Good to see you.",
+        "After the war, it rained.",
+    ],
+)
+def test_first_words_that_are_no_subject_are_no_name(extractor, text):
+    assert set(names(extractor, text)) <= {"2016", "Caroline"}
+
+
 def test_line_breaks_inside_a_name_are_blanks(extractor):
     assert "New York" in names(extractor, "He lived in New\n York for years.")
 

@@ -136,8 +136,8 @@ def test_without_a_known_name_the_presets_that_need_one_are_dense(memory):
 
 
 def test_facts_move_the_default_ranking_only_where_asked(memory):
-    with_facts = memory.search(QUESTION, k=5)
-    without = memory.search(QUESTION, k=5, preset=RetrievalConfig(fact_share=0))
+    with_facts = memory.search(QUESTION, k=5, preset=RetrievalConfig(fact_share=0.5))
+    without = memory.search(QUESTION, k=5)
     assert [h.score for h in with_facts.hits] != [h.score for h in without.hits]
 
 
@@ -174,9 +174,40 @@ def test_the_way_along_a_fact_names_it(memory):
     assert "ridley scott born in south shields" in said or any("South Shields" in s for s in said)
 
 
-def test_version_1_is_explained_as_names_alone(memory):
-    explanation = memory.explain(QUESTION, k=2, preset="hipporag")
-    assert [reason.entity_share for reason in explanation.hits] == [1.0, 1.0]
+def test_version_1_is_explained_by_phrases(memory):
+    explanation = memory.explain(QUESTION, k=3, preset="hipporag")
+    assert [(s.seed.name, s.linked, s.restart) for s in explanation.seeds] == [
+        ("alien", "Alien", 1.0)
+    ]
+    assert explanation.ranking == memory.search(QUESTION, k=3, preset="hipporag")
+    for reason in explanation.hits:
+        assert (reason.entity_share, reason.passage_share) == pytest.approx((1, 0), abs=1e-6)
+        assert reason.start.name == "alien"
+        assert reason.path[-1].target.id == reason.hit.passage.id
+    (man,) = [reason for reason in explanation.hits if reason.hit.passage.id == "man"]
+    assert [(step.source.name, step.target.name) for step in man.path] == [
+        ("alien", "ridley scott"),
+        ("ridley scott", "Ridley Scott"),
+    ]
+    assert [step.sentence for step in man.path] == [
+        "alien directed by ridley scott",
+        "Ridley Scott was born in South Shields.",
+    ]
+
+
+def test_seeds_of_version_1_share_the_score(memory):
+    explanation = memory.explain("Did Alien or Tyne and Wear come first?", k=5, preset="hipporag")
+    restarts = {share.seed.name: share.restart for share in explanation.seeds}
+    assert set(restarts) == {"alien", "tyne and wear"}
+    shares = {
+        reason.hit.passage.id: {share.seed.name: share.share for share in reason.shares}
+        for reason in explanation.hits
+    }
+    assert shares["film"]["alien"] > 0.5 > shares["county"].get("alien", 0)
+    assert sum(shares["man"].values()) == pytest.approx(1, abs=1e-5)
+    # Nothing leads to the bread.
+    (bread,) = [reason for reason in explanation.hits if reason.hit.passage.id == "bread"]
+    assert (bread.start, bread.path, bread.shares) == (None, (), ())
 
 
 # -- LinearRAG ----------------------------------------------------------------------------------

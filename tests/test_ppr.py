@@ -77,13 +77,38 @@ def test_the_walk_on_passages_alone_is_the_same_walk(seed, damping):
     graph, restart, pull = random_walk(seed)
     entities = graph.weights.shape[0]
     seeds = np.flatnonzero(restart[:entities])
-    scores = passage_pagerank(
-        *(graph, seeds, restart[seeds], restart[entities:], pull[entities:]),
+    (scores,) = passage_pagerank(
+        *(graph, [seeds], [restart[seeds]], restart[entities:, None], pull[entities:, None]),
         damping=damping,
         tolerance=TOLERANCE,
     )
     expected = prpack(transitions(graph.adjacency(), pull), restart, damping)[entities:]
     assert np.abs(scores - expected).sum() < TOLERANCE
+
+
+@pytest.mark.parametrize("walks", [2, 3, 8, 33])
+@pytest.mark.parametrize("seed", range(5))
+def test_walks_side_by_side_are_the_same_bit_by_bit(seed, walks):
+    graph, *_ = random_walk(seed)
+    entities, passages = graph.weights.shape
+    rng = np.random.default_rng(seed)
+    restart = rng.random((entities + passages, walks)).astype(np.float32) ** 8
+    restart[:, 0] = 0
+    restart[entities, 0] = 1  # converges otherwise than the others
+    restart /= restart.sum(axis=0)
+    pull = np.exp(3 * rng.random((passages, walks))).astype(np.float32)
+
+    def walk(which):
+        seeds = [np.flatnonzero(restart[:entities, w]) for w in which]
+        weights = [restart[rows, w] for rows, w in zip(seeds, which, strict=True)]
+        columns = [np.ascontiguousarray(part[:, which]) for part in (restart[entities:], pull)]
+        return passage_pagerank(graph, seeds, weights, *columns, damping=0.75, tolerance=1e-3)
+
+    together = walk(list(range(walks)))
+    order = rng.permutation(walks)
+    assert walk(order)[np.argsort(order)].tobytes() == together.tobytes()
+    for which in range(walks):
+        assert walk([which])[0].tobytes() == together[which].tobytes()
 
 
 @pytest.mark.parametrize("seed", range(3))

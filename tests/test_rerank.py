@@ -18,6 +18,7 @@ from graphmem.rerank import (
     TreeEnsemble,
     features,
     load_model,
+    mixed_odds,
     parts_of_odds,
     rerank,
 )
@@ -108,7 +109,8 @@ def test_rerank_orders_candidates_and_keeps_the_rest_below():
     scores = np.array([0.4, 0.2, 0.1, 0.05, 0.0, 0.09], dtype=np.float32)
     found = candidates([0])
     evidence = features(GRAPH, DF, found)
-    final = rerank(stump(0.6), found, evidence, scores, 0.05)
+    odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
+    final = rerank(found, odds, scores)
     assert np.argsort(-final, kind="stable").tolist() == [1, 0, 2, 5, 3, 4]
     assert ((final >= 0) & (final <= 1)).all()
 
@@ -117,7 +119,9 @@ def test_where_the_question_names_hubs_only_the_walk_decides():
     found = candidates([0])
     evidence = features(GRAPH, DF, found)
     evidence[:, FEATURES.index("specificity")] = 1e-6
-    final = rerank(stump(0.6), found, evidence, np.zeros(3, dtype=np.float32), 0.05)
+    odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
+    assert odds == pytest.approx(column(evidence, "walk"), abs=1e-3)
+    final = rerank(found, odds, np.zeros(3, dtype=np.float32))
     assert np.argsort(-final).tolist() == [0, 1, 2]
 
 

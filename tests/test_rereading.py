@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from tiny_models import make_tiny_model
 from worlds import TINY_NAMES, ScriptedExtractor
 
+from graphmem import retriever
 from graphmem.config import PRESETS, preset
 from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.errors import ConfigError, ModelError
@@ -83,6 +84,23 @@ def test_fewer_hits_than_it_reads(tiny_index):
     assert [ids(r) for r in together] == [ids(memory.search(q, 3)) for q in (HOPS, "bread")]
 
 
+@pytest.mark.parametrize("reranker", ["words", "cross-encoder", "maxsim"])
+@pytest.mark.parametrize("name", NAMES)
+def test_many_questions_get_what_each_gets_alone(
+    tiny_index, folder, embedder, monkeypatch, name, reranker
+):
+    spec = {"words": "words", "cross-encoder": str(folder), "maxsim": f"maxsim:{embedder}"}
+    memory = opened(tiny_index, spec[reranker], rerank_depth=4)
+    asked = [HOPS, "bread", "Who made Alien?", HOPS.lower(), "Ridley Scott", "東京", HOPS]
+    alone = [memory.search(question, 8, name) for question in asked]
+    assert memory.search(asked, 8, name) == alone
+    monkeypatch.setattr(retriever, "_EMBEDDED", 3)  # several blocks, some embedded ahead
+    monkeypatch.setattr(retriever, "_BLOCK", 2)
+    assert memory.search(asked, 8, name) == alone
+    assert {ranking.reranked for ranking in alone} == {4}
+    assert memory.search([], 8, name) == []
+
+
 def test_explanations_say_what_it_did(tiny_index, tiny):
     (plain,) = tiny.search([HOPS], 8, preset("default"))
     places = {id_: place for place, id_ in enumerate(ids(plain), start=1)}
@@ -152,6 +170,11 @@ def folder(tmp_path_factory):
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny-cross", head="bert")
 
 
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny-embedder")
+
+
 def test_search_and_explain_with_a_folder(index, folder):
     options = ("--reranker", folder, "--rerank-depth", 2)
     plain = json.loads(run("search", index, QUESTION, "--json").stdout)
@@ -177,12 +200,19 @@ def test_search_and_explain_with_a_folder(index, folder):
 
 def test_a_run_file(index, folder, tmp_path):
     questions = tmp_path / "q.jsonl"
-    questions.write_text(json.dumps({"id": "q", "question": QUESTION}) + "\n")
-    arguments = ("search", index, "--queries", questions, "--run")
-    run(*arguments, tmp_path / "r.trec", "--reranker", folder)
-    found = json.loads(run("search", index, QUESTION, "--reranker", folder, "--json").stdout)
+    asked = [QUESTION, "bread", "Who is Ridley Scott?"]
+    records = [{"id": f"q{i}", "question": question} for i, question in enumerate(asked)]
+    questions.write_text("".join(json.dumps(record) + "\n" for record in records))
+    arguments = ("search", index, "--queries", questions, "--reranker", folder)
+    run(*arguments, "--run", tmp_path / "r.trec")
     lines = [line.split() for line in (tmp_path / "r.trec").read_text().splitlines()]
-    assert [line[2] for line in lines] == [hit["id"] for hit in found["hits"]]
+    together = [json.loads(line) for line in run(*arguments, "--json").stdout.splitlines()]
+    for record, ranking in zip(records, together, strict=True):
+        alone = run("search", index, record["question"], "--reranker", folder, "--json")
+        found = json.loads(alone.stdout)
+        assert {"id": record["id"], **found} == ranking
+        ids = [line[2] for line in lines if line[0] == record["id"]]
+        assert ids == [hit["id"] for hit in found["hits"]]
 
 
 @pytest.mark.parametrize("command", ["search", "explain", "ask"])

@@ -11,6 +11,7 @@ from graphmem.config import PRESETS, RetrievalConfig
 from graphmem.errors import ConfigError, IndexMismatchError, IndexNotFoundError
 from graphmem.memory import GraphMemory
 from graphmem.ppr import personalized_pagerank
+from graphmem.types import Passage
 
 NAMES = ["default", "dense", "bm25"]  # the presets that need no facts
 DEFAULT = PRESETS["default"]
@@ -46,6 +47,25 @@ def test_the_score_is_the_mass_of_the_walk(tiny, tiny_snapshot):
     )
     assert trace.scores == pytest.approx(mass[9:], abs=1e-5)
     assert restart.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_what_is_asked_about_a_name_pulls_the_walk(tmp_path, make):
+    memory = make(tmp_path / "words", ("Oda",))
+    memory.add(
+        [
+            Passage("born", "Oda saw the light of the world in a mill."),
+            Passage("rest", "Oda painted many pictures, some of which are lost."),
+        ]
+    )
+    config = RetrievalConfig(pull=0, dense_power=0, lexical_share=0, candidates=0)
+    plain = memory.search("Which mill of Oda is it?", 2, replace(config, word_pull=0))
+    pulled = memory.search("Which mill of Oda is it?", 2, config)
+    assert plain.hits[0].score == pytest.approx(plain.hits[1].score)
+    assert [hit.passage.id for hit in pulled.hits] == ["born", "rest"]
+    assert pulled.hits[0].score > plain.hits[0].score > pulled.hits[1].score
+    # A question that asks for nothing beside the name pulls nowhere.
+    alone = memory.search("Oda", 2, config)
+    assert alone.hits[0].score == pytest.approx(alone.hits[1].score)
 
 
 def test_hits_carry_the_whole_passage_and_falling_scores(tiny):
@@ -108,7 +128,8 @@ def test_questions_name_what_the_index_knows(tiny):
         "Alien",
     )
     assert search(tiny, "Gladiator").entities == ("Gladiator",)
-    assert search(tiny, "gladiator").entities == ()  # a word, not a name
+    assert search(tiny, "gladiator").entities == ("Gladiator",)
+    assert search(tiny, "Was the gladiator in Alien?").entities == ("Alien",)  # a word, not a name
     assert search(tiny, "Where is Ridley Scott Glenn?").entities == ("Ridley Scott",)
 
 

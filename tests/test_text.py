@@ -10,6 +10,7 @@ from graphmem.text import (
     compatible,
     content_hash,
     normalise_phrase,
+    normalise_token,
     sentence_spans,
     token_spans,
     tokens,
@@ -25,7 +26,7 @@ def sentences(text):
     [
         ("Ada's engine, 1843!", ["ada", "s", "engine", "1843"]),
         ("STRASSE Straße", ["strasse", "strasse"]),
-        ("São Tomé", ["são", "tomé"]),  # precomposed or not
+        ("São Tomé", ["sao", "tome"]),  # precomposed or not
         ("東京 is big", ["東", "京", "is", "big"]),
         ("東京2020", ["東", "京", "2020"]),
         ("नई दिल्ली", ["नई", "दिल्ली"]),  # vowel signs belong to their word
@@ -50,7 +51,7 @@ def test_tokens_do_not_depend_on_the_way_letters_are_encoded(text):
 def test_spans_and_tokens_are_of_the_same_words(text):
     read = compatible(text)
     spans = token_spans(read)
-    assert [read[start:end].casefold() for start, end in spans] == tokens(text)
+    assert [normalise_token(read[start:end]) for start, end in spans] == tokens(text)
     assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
 
 
@@ -64,7 +65,20 @@ def test_spans_and_tokens_are_of_the_same_words(text):
         ("ANNA'S", "anna"),
         ("Lloyd's of London", "lloyd s of london"),
         ("James'", "james"),
-        ("U.S.A.", "u s a"),
+        ("U.S.A.", "usa"),
+        ("U. S.", "us"),
+        ("US", "us"),
+        ("J. R. R. Tolkien", "jrr tolkien"),
+        ("J.R.R Tolkien's", "jrr tolkien"),
+        ("JRR Tolkien", "jrr tolkien"),
+        ("George W. Bush", "george w bush"),  # one initial is a word
+        ("P.T. Barnum. A life", "pt barnum a life"),
+        ("x.b.cd", "x b cd"),
+        ("Beyoncé", "beyonce"),
+        ("Bjørn Ælfgar", "bjorn aelfgar"),
+        ("İzmir", "izmir"),
+        ("Ёлка", "ёлка"),  # marks of other scripts stay
+        ("Αθήνα", "αθήνα"),
         ("  Tyne\n and\tWear ", "tyne and wear"),
         ("A" * 3, "aaa"),
         ("!?", ""),

@@ -1,8 +1,9 @@
 """A BERT encoder as an ONNX graph of onnxruntime's fused operators, built from safetensors.
 
-The graph takes the token ids of texts of one length, without padding, and gives unit vectors:
-with no padding there is no mask to apply, and pooling is a plain mean or the first row. A
-cross-encoder reads pairs of texts and gives a score.
+The graph takes the token ids of texts of one length, without padding: there is no mask to apply,
+and pooling is a plain mean or the first row. It is done outside the graph (`pooled`), where the
+order of a mean's additions cannot depend on how many texts there are. A cross-encoder reads pairs
+of texts and gives a score.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 
 from graphmem.errors import ModelError
 
-Pooling = Literal["mean", "cls", "tokens", "classifier"]
+Pooling = Literal["mean", "cls", "classifier"]
 Precision = Literal["fp32", "int8"]
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """To be raised when the graph built from the same weights changes."""
 
 _FUSED = "com.microsoft"
@@ -37,8 +38,7 @@ class BertShape:
         epsilon: Added to the variance by layer normalisation.
         positions: Rows of the position table.
         first_position: The row of the first token: 0 in BERT, padding id + 1 in RoBERTa.
-        pooling: How rows become one vector; or "tokens", each a vector of its own; or
-            "classifier", one score of a pair.
+        pooling: How rows become one vector; or "classifier", one score of a pair.
     """
 
     layers: int
@@ -127,26 +127,18 @@ class _Graph:
         operator = "EmbedLayerNormalization"
         return self.node(operator, inputs, outputs, _FUSED, epsilon=shape.epsilon), names
 
-    def first_row(self, x: str) -> str:
-        first = self.constant("first", np.array(0, np.int64))
-        return self.node("Gather", [x, first], ["pooled"], axis=1)
-
     def classified(self, x: str) -> str:
         """The score by BERT's pooler and classifier, or by RoBERTa's classifier of two layers."""
         roberta = "classifier.out_proj.weight" in self.tensors
-        inner, outer = (
-            ("classifier.dense", "classifier.out_proj")
-            if roberta
-            else (
-                "pooler.dense",
-                "classifier",
-            )
-        )
+        inner, outer = "pooler.dense", "classifier"
+        if roberta:
+            inner, outer = "classifier.dense", "classifier.out_proj"
         labels = self.weight(f"{outer}.weight").shape[0]
         if labels != 1:
             raise ModelError(f"the classifier has {labels} labels; a cross-encoder has one")
-        inner = self.node("Tanh", [self.dense(self.first_row(x), inner)], ["tanh"])
-        return self.dense(inner, outer)
+        first = self.constant("first", np.array(0, np.int64))
+        row = self.node("Gather", [x, first], ["pooled"], axis=1)
+        return self.dense(self.node("Tanh", [self.dense(row, inner)], ["tanh"]), outer)
 
     def attention(self, x: str, name: str, heads: int) -> str:
         parts = [f"{name}.self.{part}" for part in ("query", "key", "value")]
@@ -195,10 +187,10 @@ def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
 
 def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") -> Any:
-    """The encoder as an `onnx.ModelProto`: `ids` int32 [b, n] -> `vectors` float32 [b, d].
+    """The encoder as an `onnx.ModelProto`: `ids` int32 [b, n] -> states float32 [b, n, d].
 
-    With pooling "tokens" the vectors are [b, n, d]; a cross-encoder takes `input_ids` and, where
-    the model tells the two texts apart, `token_type_ids`, and gives a score [b, 1].
+    A cross-encoder takes `input_ids` and, where the model tells the two texts apart,
+    `token_type_ids`, and gives a score [b, 1].
 
     All operators are exact to float32 rounding with precision "fp32" (GELU is the one with erf).
     With "int8" the dense layers multiply 8-bit integers: weights with a scale for each column,
@@ -222,26 +214,28 @@ def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") 
         inner = graph.node("BiasGelu", [inner, bias], [f"{layer}.gelu"], _FUSED)
         inner = graph.product(inner, f"{layer}.output.dense")
         x = graph.add_and_normalise(inner, x, f"{layer}.output", shape.epsilon)
-    output = "vectors"
-    size: list[str | int] = ["b", shape.hidden]
+    size: list[str | int] = ["b", "n", shape.hidden]
     if shape.pooling == "classifier":
-        output, size = graph.classified(x), ["b", 1]
-    else:
-        if shape.pooling == "mean":
-            x = graph.node("ReduceMean", [x], ["pooled"], axes=[1], keepdims=0)
-        elif shape.pooling == "cls":
-            x = graph.first_row(x)
-        else:
-            size.insert(1, "n")
-        graph.node("LpNormalization", [x], [output], axis=-1, p=2)
+        x, size = graph.classified(x), ["b", 1]
     return helper.make_model(
         helper.make_graph(
             graph.nodes,
             "bert",
             [helper.make_tensor_value_info(name, TensorProto.INT32, ["b", "n"]) for name in names],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, size)],
+            [helper.make_tensor_value_info(x, TensorProto.FLOAT, size)],
             graph.initialisers,
         ),
         opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(_FUSED, 1)],
         ir_version=8,
     )
+
+
+def pooled(states: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
+    """Unit vectors of b texts from the states of their n tokens, float32 [b, n, d] -> [b, d]."""
+    return unit(states[:, 0] if pooling == "cls" else states.mean(axis=1))
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors scaled to length 1, float32 [..., d]."""
+    scaled: NDArray[np.float32] = vectors / np.sqrt(np.vecdot(vectors, vectors))[..., None]
+    return scaled

@@ -1,20 +1,11 @@
-"""The default embedder: a BERT encoder run by onnxruntime on the processor.
+"""The default embedder: the states of a text's tokens, pooled into one vector.
 
-Every text runs alone, without padding, so that a vector cannot depend on its neighbours. That
-costs nothing. Passages a second with all-MiniLM-L6-v2 on 500 MuSiQue passages (103 tokens on
-average, 2 cores), sorted by length where they are batched:
-
-    one at a time 110, padded batches of 8 112, of 32 96     one process with two threads
-    one at a time 122, padded batches of 8 120, of 32 103    two processes with one thread
-
-Compared bit by bit there: one at a time is the same with 1, 2 and 3 threads and in any order;
-padded batches were too when pooled outside the graph; batches of equal length pooled inside it
-differed by 1e-7, since the mean over a batch is summed in another order.
+`graphmem.embedding.encoder` runs the texts: a vector is the same bit by bit alone, in any batch and
+with any number of threads.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert import Precision
-from graphmem.embedding.encoder import CHUNK, DEFAULT, Encoder, clean, run
+from graphmem.embedding.bert import Precision, pooled
+from graphmem.embedding.encoder import CHUNK, DEFAULT, Encoder, clean
 from graphmem.embedding.folder import read_settings
-from graphmem.embedding.known import KNOWN_TEXT, known_vector
-from graphmem.errors import ConfigError, ModelError
+from graphmem.errors import ConfigError
 from graphmem.protocols import Progress, TextKind
-
-_LEAST_COSINE: dict[Precision, float] = {"fp32": 0.9999, "int8": 0.98}
 
 
 class OnnxEmbedder:
@@ -65,14 +53,7 @@ class OnnxEmbedder:
         self._precision: Precision = precision
         self._threads = threads
         self._settings = DEFAULT if self._path is None else read_settings(self._path)
-        self._encoder = Encoder(
-            self._path,
-            self._settings,
-            precision=precision,
-            threads=threads,
-            check=self._check if self._path is None else None,
-        )
-        self._lock = threading.Lock()
+        self._encoder = Encoder(self._path, self._settings, precision=precision, threads=threads)
 
     @classmethod
     def default(cls, *, precision: Precision = "fp32", threads: int | None = None) -> OnnxEmbedder:
@@ -128,33 +109,12 @@ class OnnxEmbedder:
             ModelError: The model cannot be fetched, built or run.
         """
         vectors = np.empty((len(texts), self._settings.shape.hidden), np.float32)
-        if not texts:
-            return vectors
-        with self._lock:  # one of several threads loads
-            session, tokenizer = self._encoder.session, self._encoder.tokenizer
-        prompt = self._settings.prompts.get(kind, "")
-        for start in range(0, len(texts), CHUNK):
-            chunk = [prompt + clean(text) for text in texts[start : start + CHUNK]]
-            for row, entry in enumerate(tokenizer.encode_batch_fast(chunk), start):
-                vectors[row] = _vector(session, entry.ids)
+        prompt, pooling = self._settings.prompts.get(kind, ""), self._settings.shape.pooling
+        asked = [prompt + text for text in texts]
+        for rows, found in self._encoder.each(asked, lambda states: pooled(states, pooling)):
+            vectors[rows] = found
         return vectors
-
-    def _check(self, session: Any) -> None:
-        """Compare the default model's vector of a known sentence with the genuine one."""
-        vector = _vector(session, self._encoder.tokenizer.encode(KNOWN_TEXT).ids)
-        cosine = float(vector @ known_vector())
-        if not cosine > _LEAST_COSINE[self._precision]:
-            raise ModelError(
-                f"{self._settings.name}: the graph built for this onnxruntime gives wrong vectors"
-                f" (cosine {cosine:.5f} with the known one): install another onnxruntime version,"
-                " or use precision fp32 if this was int8"
-            )
 
 
 def _rebuild(path: Path | None, precision: Precision, threads: int | None) -> OnnxEmbedder:
     return OnnxEmbedder(path, precision=precision, threads=threads)
-
-
-def _vector(session: Any, ids: list[int]) -> NDArray[np.float32]:
-    """The vector of one text, float32 [d]."""
-    return run(session, {"ids": np.array([ids or [0]], np.int32)})

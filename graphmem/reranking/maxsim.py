@@ -7,8 +7,6 @@ and passage, masks that lengthen the question) are not applied.
 
 from __future__ import annotations
 
-import dataclasses
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.embedding.encoder import CHUNK, DEFAULT, Encoder, clean, run
+from graphmem.embedding.bert import unit
+from graphmem.embedding.encoder import DEFAULT, Encoder
 from graphmem.embedding.folder import read_settings
 
 
@@ -34,11 +33,8 @@ class MaxSimReranker:
             ConfigError: The folder holds no model that can be run.
         """
         self._path = None if path is None else Path(path)
-        found = DEFAULT if self._path is None else read_settings(self._path)
-        shape = dataclasses.replace(found.shape, pooling="tokens")
-        self._settings = dataclasses.replace(found, shape=shape)
+        self._settings = DEFAULT if self._path is None else read_settings(self._path)
         self._encoder = Encoder(self._path, self._settings)
-        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path only."""
@@ -59,18 +55,15 @@ class MaxSimReranker:
         scores = np.empty(len(texts), np.float32)
         if not texts:
             return scores
-        with self._lock:  # one of several threads loads
-            session, tokenizer = self._encoder.session, self._encoder.tokenizer
         prompts = self._settings.prompts
+        ((_, (asked,)),) = self._encoder.each([prompts.get("question", "") + question], unit)
 
-        def vectors(entry: Any) -> NDArray[np.float32]:
-            return run(session, {"ids": np.array([entry.ids or [0]], np.int32)})
+        def best(states: NDArray[np.float32]) -> list[float]:
+            # Not BLAS, as in retriever.py: it changes the rounding.
+            cosines = [np.einsum("qd,td->qt", asked, words) for words in unit(states)]
+            return [float(likeness.max(axis=1).mean()) for likeness in cosines]
 
-        asked = vectors(tokenizer.encode(prompts.get("question", "") + clean(question)))
-        for start in range(0, len(texts), CHUNK):
-            chunk = [prompts.get("passage", "") + clean(t) for t in texts[start : start + CHUNK]]
-            for row, entry in enumerate(tokenizer.encode_batch_fast(chunk), start):
-                # Not BLAS, as in retriever.py: it changes the rounding.
-                cosines = np.einsum("qd,td->qt", asked, vectors(entry))
-                scores[row] = cosines.max(axis=1).mean()
+        read = [prompts.get("passage", "") + text for text in texts]
+        for rows, found in self._encoder.each(read, best):
+            scores[rows] = found
         return scores

@@ -22,6 +22,8 @@ from graphmem.chat.openai import OpenAIChat
 from graphmem.chat.usage import Budget, Meter, total
 from graphmem.embedding.weights import cache_folder, locked, sha256
 from graphmem.errors import BudgetExceeded, ExtractionError
+from graphmem.evaluation.answering import CountingChat, judged
+from graphmem.evaluation.datasets import JudgedQuestion
 from graphmem.extraction.openie import LlmExtractor
 from graphmem.prompts import request_tokens
 from graphmem.reader import Reader
@@ -172,3 +174,19 @@ def test_extracts_answers_resumes_and_pays_once(address, tmp_path, monkeypatch, 
     assert KEY not in caplog.text
     assert not any(KEY.encode() in file.read_bytes() for file in tmp_path.iterdir())
     assert time.monotonic() - start < 90
+
+
+def test_the_judge_of_an_experiment_gets_a_word(address, tmp_path, monkeypatch):
+    """What the word is says nothing with a model of this size."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{address}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    question = JudgedQuestion("q", "In which country lies Turku?", ("turku",), ("Finland",))
+    with ResponseCache(tmp_path / "responses.sqlite") as cache:
+        counting = CountingChat(CachedChat(OpenAIChat("smollm2", max_retries=1), cache))
+        first = judged(counting, question, "Finland")
+        assert first in (0.0, 1.0)
+        assert counting.tokens == counting.paid and counting.paid["completion"] > 0
+        paid = dict(counting.paid)
+        assert judged(counting, question, "Finland") == first
+    assert counting.paid == paid, "the cache knew it"
+    assert counting.tokens["prompt"] == 2 * paid["prompt"]

@@ -14,7 +14,6 @@ from safetensors.numpy import load_file, save_file
 from tiny_models import forward, make_tiny_model, write
 
 from graphmem.embedding import encoder, known, weights
-from graphmem.embedding import onnx as subject
 from graphmem.embedding.onnx import OnnxEmbedder
 from graphmem.errors import ConfigError, ModelError
 
@@ -46,6 +45,19 @@ def test_threads_do_not_change_a_bit(reference):
     texts, _ = reference
     one, two, three = (OnnxEmbedder.default(threads=n).embed(texts).tobytes() for n in (1, 2, 3))
     assert one == two == three
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_texts_of_one_length_run_together_and_stay_the_same_bit_by_bit(precision):
+    words = ["who", "wrote", "the", "film", "made", "by", "her", "father", "in", "old", "spain"]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, rng.integers(1, 40))) for _ in range(80)]
+    texts += [" ".join(rng.choice(words, 12)) for _ in range(40)]
+    embedder = OnnxEmbedder.default(precision=precision)
+    alone = np.concatenate([embedder.embed([text], "question") for text in texts])
+    for threads in (1, 3):
+        many = OnnxEmbedder.default(precision=precision, threads=threads)
+        assert many.embed(texts, "question").tobytes() == alone.tobytes()
 
 
 def test_many_threads_may_share_it(tiny_model):
@@ -188,7 +200,7 @@ def test_a_built_graph_is_kept_and_mended(tiny_model, cache, monkeypatch):
 
 
 def test_a_build_that_gives_wrong_vectors_is_an_error(cache_with_weights, monkeypatch):
-    monkeypatch.setattr(subject, "known_vector", lambda: np.roll(known.known_vector(), 1))
+    monkeypatch.setattr(encoder, "known_vector", lambda: np.roll(known.known_vector(), 1))
     with pytest.raises(ModelError, match="gives wrong vectors"):
         OnnxEmbedder.default().embed(["port"])
     assert built_graphs(cache_with_weights) == []

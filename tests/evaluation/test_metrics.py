@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from graphmem.evaluation.answers import exact_match, f1, normalise_answer
-from graphmem.evaluation.bootstrap import interval, resampled_means
+from graphmem.evaluation.bootstrap import holm, interval, resampled_means
 from graphmem.evaluation.datasets import JudgedQuestion
 from graphmem.evaluation.metrics import by_group, measure_names, score_run
 
@@ -175,6 +175,23 @@ def test_p_value_of_a_small_even_set_by_counting():
     drawn = resampled_means(np.array([[1.0], [-1.0]]), seed=3)
     assert np.mean(drawn <= 0) == pytest.approx(0.75, abs=0.02)
     assert interval(0.0, drawn[:, 0]).p == 1.0
+
+
+def test_holm_by_hand():
+    assert holm([]) == []
+    assert holm([0.2]) == [0.2]
+    # 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04 not below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_holm_keeps_the_chance_of_a_false_alarm():
+    """Of 20 comparisons without a difference, one is below 0.05 in 5 % of cases, not 64 %."""
+    random = np.random.default_rng(0)
+    tries = random.random((2000, 20))
+    alarms = np.mean([min(holm(list(row))) < 0.05 for row in tries])
+    assert 0.035 < alarms < 0.065
+    assert np.mean(tries.min(axis=1) < 0.05) > 0.6
 
 
 def test_bootstrap_repeats_by_seed():

@@ -6,7 +6,7 @@ import pytest
 
 from graphmem.evaluation.charts import bar_chart, line_chart, scatter_chart
 from graphmem.evaluation.experiment import run_experiment
-from graphmem.evaluation.report import markdown_table
+from graphmem.evaluation.report import corrected_p, markdown_table, significance
 from graphmem.evaluation.scoring import read_json
 from graphmem.evaluation.specification import (
     DatasetSpec,
@@ -102,6 +102,22 @@ def test_markdown_tables_have_intervals_and_costs(out: Path):
     assert re.match(r"\| default \| \d+\.\d[▲▼]? \(\d+\.\d–\d+\.\d\) \|", table[2])
     assert {line.count("|") for line in table} == {table[0].count("|")}
     assert len(markdown_table(scores).splitlines()) == 5
+
+
+def test_marks_are_corrected_for_all_comparisons_of_the_table():
+    def entry(p):
+        leads = {m: {"p": p, "difference": 0.1} for m in ("mrr", "recall@2")}
+        return {"against_baseline": leads}
+
+    variants = {"base": {}, "sure": entry(0.001), "perhaps": entry(0.02)}
+    p = corrected_p(variants, ["recall@2", "mrr"])
+    assert p["sure", "mrr"] == pytest.approx(0.004)
+    assert p["perhaps", "mrr"] == pytest.approx(0.04)  # two are left when it is its turn
+    assert ("base", "mrr") not in p
+    assert significance(variants["sure"], "mrr", p["sure", "mrr"]) == "▲"
+    assert significance(variants["sure"], "mrr", 0.05) == ""
+    more = variants | {f"other {i}": entry(0.5) for i in range(10)}
+    assert corrected_p(more, ["recall@2", "mrr"])["perhaps", "mrr"] > 0.05
 
 
 def test_charts_escape_their_labels_and_stand_any_input():

@@ -29,7 +29,7 @@ from graphmem.extraction.openie import (
 )
 from graphmem.failures import check_failures
 from graphmem.protocols import Extractor
-from graphmem.types import Extraction, Passage, Price, Triple
+from graphmem.types import Extraction, Message, Passage, Price, Triple
 
 QUICK = {"Retry-After-Ms": "10"}
 EXPECTED = Extraction(("Town 1", "River 1"), (Triple("Town 1", "lies on", "River 1"),))
@@ -278,6 +278,108 @@ def test_an_injecting_passage_changes_only_its_own_extraction():
         assert fenced in request.messages[-1].content
         mark = fenced[3:15]
         assert mark not in attack.text
+
+
+def packed_text(messages):
+    """A well-behaved model's answer to a packed prompt: each passage as it would alone."""
+    parts = messages[-1].content.split("Passage ")[1:]
+    key = "triples" if "Named entities:" in parts[0] else "entities"
+    alone = [
+        json.loads(extraction_text([*messages[:3], Message("user", part.split("\n", 1)[1])]))
+        for part in parts
+    ]
+    entries = [{"number": i, key: found[key]} for i, found in enumerate(alone, start=1)]
+    return {"passages": entries}
+
+
+def packing(request):
+    if "numbered passages" in request.messages[0].content:
+        return json.dumps(packed_text(request.messages))
+    return well_behaved(request)
+
+
+def test_a_pack_is_two_calls_and_gives_what_single_calls_give():
+    passages = [passage(i) for i in range(10)]
+    chat = ScriptedChat(packing)
+    extractor = LlmExtractor(chat, concurrency=1, pack=4)
+    single = LlmExtractor(ScriptedChat(well_behaved)).extract(passages)
+    assert extractor.extract(passages) == single
+    assert [r.stage for r in chat.requests] == ["entities", "triples"] * 3
+    assert chat.requests[0].schema == prompts.PACKED_SCHEMAS["entities"]
+    assert extractor.counts == Counts()
+    assert extractor.fingerprint != LlmExtractor(chat).fingerprint
+    assert extractor.fingerprint == LlmExtractor(chat, pack=8).fingerprint
+
+
+def test_long_passages_are_not_packed():
+    chat = ScriptedChat(packing)
+    long = passage(1, "Town 1 lies on River 1. " + "Nothing else is known of it. " * 100)
+    found = LlmExtractor(chat, concurrency=1, pack=3).extract([passage(0), long, passage(2)])
+    assert [len(f.triples) for f in found] == [1, 1, 1]
+    assert len(chat.requests) == 4
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entries: entries[:1] + entries[2:],  # left out
+        lambda entries: [*entries, {**entries[1], "triples": [["x", "y", "z"]]}],  # comes twice
+        lambda entries: [entries[0], {"number": 2}, *entries[2:]],
+        lambda entries: [entries[0], {**entries[1], "number": 9}, *entries[2:]],
+        lambda entries: [entries[0], {"number": 2, "triples": [["a"], 5]}, *entries[2:]],
+    ],
+)
+def test_what_a_packed_answer_lacks_is_asked_alone(spoil):
+    def careless(request):
+        if "numbered passages" not in request.messages[0].content or request.stage == "entities":
+            return packing(request)
+        return json.dumps({"passages": spoil(packed_text(request.messages)["passages"])})
+
+    passages = [passage(i) for i in range(4)]
+    chat = ScriptedChat(careless)
+    extractor = LlmExtractor(chat, concurrency=1, pack=4)
+    assert extractor.extract(passages) == LlmExtractor(ScriptedChat(well_behaved)).extract(passages)
+    assert [r.stage for r in chat.requests] == ["entities", "triples", "triples"]
+    assert "Town 1\n" in chat.requests[-1].messages[-1].content
+    assert extractor.counts.repaired == 1
+
+
+@pytest.mark.parametrize("answer", ["I cannot.", "", '{"passages": 3}', ModelError("too long")])
+def test_a_packed_answer_that_cannot_be_read_costs_single_calls(answer):
+    def useless(request):
+        packed = "numbered passages" in request.messages[0].content
+        return answer if packed else well_behaved(request)
+
+    passages = [passage(i) for i in range(3)]
+    chat = ScriptedChat(useless)
+    found = LlmExtractor(chat, concurrency=1, pack=3).extract(passages)
+    assert found == LlmExtractor(ScriptedChat(well_behaved)).extract(passages)
+    assert len(chat.requests) == 1 + 2 * 3
+
+
+def test_a_passage_that_fails_alone_too_is_the_only_one_that_fails():
+    def script(request):
+        if "numbered passages" in request.messages[0].content:
+            entries = packed_text(request.messages)["passages"]
+            return json.dumps({"passages": [entries[0], *entries[2:]]})
+        return "no idea" if "Town 1\n" in request.messages[3].content else well_behaved(request)
+
+    passages = [passage(i) for i in range(3)]
+    extractor = LlmExtractor(ScriptedChat(script), pack=3)
+    outcomes = dict(extractor.extract_each(passages))
+    assert isinstance(outcomes[1], ExtractionError)
+    assert all(isinstance(outcomes[i], Extraction) for i in (0, 2))
+
+
+def test_the_estimate_of_packs_is_what_is_sent():
+    chat = ScriptedChat(packing)
+    passages = [passage(i) for i in range(12)]
+    extractor = LlmExtractor(chat, pack=4)
+    extractor.extract(passages)
+    sent = sum(prompts.request_tokens(request) for request in chat.requests)
+    found = extractor.estimate(passages[:8], 12)
+    assert found.calls == len(chat.requests) == 6
+    assert found.prompt_tokens == pytest.approx(sent, rel=0.05)
 
 
 def test_estimates_without_a_call():

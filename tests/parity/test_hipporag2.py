@@ -24,7 +24,7 @@ from graphmem import Extraction, Triple
 from graphmem.config import HippoRag2Config, HippoRagConfig
 from graphmem.fact_search import FactSearcher, phrase_seeds, within_margin
 from graphmem.facts import Edges, FactGraph, assemble_facts, fact_text, passages_per_phrase
-from graphmem.synonymy import eligible_phrases, synonymy_edges
+from graphmem.synonymy import eligible_phrases, find_synonyms
 
 # Passages 0 to 3. Facts, sorted, with the cosine that each has with the question:
 #   0  alien       is a          film           0.2
@@ -150,7 +150,8 @@ def test_restart_weighs_phrases_and_passages_as_the_code_does(searcher):
 
 def test_version_1_agrees_with_igraph(searcher):
     seeds = np.array([0, 3])
-    scores = searcher.score_by_phrases(seeds, HippoRagConfig())
+    mass = searcher.walk_over_phrases(seeds, HippoRagConfig()).mass()
+    scores = searcher.score_by_phrases(mass)
     edges = [e for e in reference_edges(searcher) if max(e[:2]) < 6]
     restart = np.zeros(10)
     restart[seeds] = 0.5  # 1 / passages: both stand in two
@@ -195,7 +196,7 @@ def test_2_a_fact_edge_and_a_synonymy_edge_add_up():
 def test_3_short_phrases_have_no_synonyms_at_all():
     assert eligible_phrases(["us", "usa"]).tolist() == [1]
     same = np.ones((2, 1), dtype=np.float32)
-    assert synonymy_edges(same, eligible_phrases(["us", "usa"])).sources.size == 0
+    assert find_synonyms(["usa"], same, np.array([1])).edges.sources.size == 0
 
 
 def test_4_a_phrase_asks_for_100_synonyms():
@@ -204,9 +205,10 @@ def test_4_a_phrase_asks_for_100_synonyms():
     spokes[:, 0] = np.sqrt(0.75)
     spokes[0] = 0
     spokes[0, 0] = 1
-    edges = synonymy_edges(spokes, np.arange(151), most=100)
+    names = [f"{i:03}" for i in range(151)]
+    edges = find_synonyms(names, spokes, np.arange(151), most=100).edges
     assert edges.sources.size == 150  # the spokes ask too
-    alone = synonymy_edges(spokes[:102], np.arange(102), most=100)
+    alone = find_synonyms(names[:102], spokes, np.arange(102), most=100).edges
     assert alone.sources.size == 101
 
 

@@ -57,11 +57,13 @@ def test_maxsim_written_out_in_numpy(tiny_folders):
     np.testing.assert_allclose(MaxSimReranker(folder).score(QUESTION, TEXTS), expected, atol=1e-5)
 
 
-def test_an_embedder_of_the_same_folder_keeps_its_own_graph(tiny_folders):
-    from graphmem.embedding import load_embedder
+def test_an_embedder_of_the_same_folder_shares_its_graph(tiny_folders, tmp_path, monkeypatch):
+    from graphmem.embedding import encoder, load_embedder
 
     folder = tiny_folders["embedder"]
+    monkeypatch.setenv("GRAPHMEM_CACHE", str(tmp_path))
     MaxSimReranker(folder).score(QUESTION, TEXTS)
+    monkeypatch.setattr(encoder, "build_graph", None)  # not called
     expected = [forward(folder, f"passage: {text}", "cls") for text in TEXTS]
     np.testing.assert_allclose(load_embedder(str(folder)).embed(TEXTS), expected, atol=1e-5)
 
