@@ -25,6 +25,7 @@ from graphmem.cli_llm import (
     with_asking_options,
     with_indexing_options,
 )
+from graphmem.cli_options import reranker_choice, with_preset, with_reranker
 from graphmem.errors import GraphmemError
 
 if TYPE_CHECKING:
@@ -53,19 +54,6 @@ class _Commands(click.Group):
             context.exit(1)
 
 
-def _with_preset(command: F) -> F:
-    command = click.option(
-        "--no-rerank", "preset", flag_value="walk", help="The walk alone: --preset walk."
-    )(command)
-    return click.option(
-        "--preset",
-        default="default",
-        show_default=True,
-        help="How to rank: default (walk and second stage), walk, dense (cosine), bm25, rrf (both "
-        "fused), linearrag; hipporag, hipporag2 where the index holds facts.",
-    )(command)
-
-
 def _with_json(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
@@ -76,7 +64,11 @@ def _with_index_options(command: F) -> F:
         click.option(
             "--index", "index", required=True, type=click.Path(path_type=Path), help="Index folder."
         ),
-        click.option("--spacy-model", help="spaCy pipeline that finds entities: a name or a path."),
+        click.option(
+            "--spacy-model",
+            help="spaCy pipeline that finds entities: a name (en_core_web_md with the extra "
+            "spacy-md) or a path.",
+        ),
         click.option(
             "--embedder",
             help="default, int8, hashing, openai:MODEL, or a sentence-transformers folder.",
@@ -134,6 +126,8 @@ def index_command(index: Path, **options: Any) -> None:
     was stopped goes on where it was.
 
     Example: graphmem index corpus.jsonl --index my.index
+
+    Example: graphmem index corpus.jsonl --index my.index --spacy-model en_core_web_md
 
     Example: graphmem index corpus.jsonl --index my.index --extractor llm --model NAME --dry-run
     """
@@ -216,7 +210,7 @@ def _index(
     type=click.Path(path_type=Path),
     help=f"Write a TREC run here [default k: {RUN_DEPTH}].",
 )
-@_with_preset
+@with_preset
 @with_asking_options
 @_with_json
 def search_command(
@@ -236,6 +230,8 @@ def search_command(
     Example: graphmem search my.index --queries questions.jsonl --run out.trec -k 100
 
     Example: graphmem search my.index "Who founded it?" --iterate 3 --model NAME
+
+    Example: graphmem search my.index "Who?" --reranker FOLDER --rerank-depth 20
 
     Example: graphmem search my.index --queries questions.jsonl --run out.trec --residual
     """
@@ -280,14 +276,19 @@ def search_command(
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("question")
 @click.option("-k", type=click.IntRange(min=1), default=5, show_default=True, help="Hits.")
-@_with_preset
+@with_preset
+@with_reranker
 @_with_json
-def explain_command(index: Path, question: str, k: int, preset: str, as_json: bool) -> None:
+def explain_command(
+    index: Path, question: str, k: int, preset: str, as_json: bool, **options: Any
+) -> None:
     """Search, and show why each passage came: seeds, path, sentences.
 
     Example: graphmem explain my.index "In which county was the director of Alien born?"
+
+    Example: graphmem explain my.index "Who founded it?" --reranker maxsim
     """
-    found = _open(index).explain(question, k, preset)
+    found = _open(index, **reranker_choice(**options)).explain(question, k, preset)
     click.echo(_json(render.explanation_json(found)) if as_json else render.explanation_text(found))
 
 
@@ -374,12 +375,12 @@ def _demo_folder(index: Path | None) -> Iterator[Path]:
         yield Path(folder) / "demo.index"
 
 
-def _open(index: Path) -> GraphMemory:
+def _open(index: Path, **options: Any) -> GraphMemory:
     from graphmem.memory import GraphMemory
     from graphmem.snapshot import open_current
 
     open_current(index)  # says what is wrong before any model is loaded
-    memory = GraphMemory.open(index)
+    memory = GraphMemory.open(index, **options)
     with render.progress() as progress:
         memory.prepare(progress)
     return memory

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from graphmem import render
+from graphmem.cli_options import reranker_choice, with_reranker
 from graphmem.errors import ConfigError, DataError
 
 
@@ -29,6 +30,7 @@ from graphmem.errors import ConfigError, DataError
 @click.option("--seed", type=int, help="Of the shuffle and the bootstrap [default: 0].")
 @click.option("--embedder", help="As for graphmem index.")
 @click.option("--spacy-model", help="As for graphmem index.")
+@with_reranker
 @click.option("--skip-unjudged", is_flag=True, help="Leave questions without gold out.")
 @click.option(
     "--rescore",
@@ -48,9 +50,12 @@ def eval_command(
 
     A data set is a folder with corpus.jsonl and questions.jsonl, or FORMAT:PATH (musique, hotpot,
     2wiki, hipporag, beir, multihop-rag, locomo, longmemeval). What was finished before is kept:
-    after an interruption the same command goes on.
+    after an interruption the same command goes on. With --reranker every preset is searched
+    without and with it, the latter called PRESET+reranker.
 
     Example: graphmem eval data/sample --preset default --preset dense --baseline dense
+
+    Example: graphmem eval data/sample --preset default --baseline default --reranker maxsim
 
     Example: graphmem eval experiment.toml --out results
 
@@ -81,9 +86,11 @@ def _experiment(
     embedder: str | None,
     spacy_model: str | None,
     skip_unjudged: bool,
+    **reranker: Any,
 ) -> Any:
     from dataclasses import replace
 
+    from graphmem.evaluation.rerankers import rerank_options
     from graphmem.evaluation.specification import (
         CUTOFFS,
         Experiment,
@@ -97,11 +104,18 @@ def _experiment(
         raise click.UsageError("name an experiment file or a data set, e.g. eval data/sample")
     if any(target.endswith(".toml") for target in targets):
         given = (presets, baseline, cutoffs, limit, embedder, spacy_model, skip_unjudged)
+        given += tuple(reranker.values())
         if len(targets) > 1 or any(given) or seed is not None:
             raise click.UsageError("an experiment file stands alone: write the options into it")
         return read_experiment(Path(targets[0]))
     index = IndexOptions(embedder or "default", spacy_model or "")
-    names = presets or ("default", "dense", "bm25")
+    variants = [preset_variant(name, index) for name in presets or ("default", "dense", "bm25")]
+    chosen = reranker_choice(**reranker)
+    if chosen["reranker"]:
+        rerank = rerank_options(chosen["reranker"], chosen["rerank_depth"])
+        variants += [
+            replace(variant, name=f"{variant.name}+reranker", rerank=rerank) for variant in variants
+        ]
     specs = [
         replace(dataset_spec(target, Path()), limit=limit or 0, skip_unjudged=skip_unjudged)
         for target in targets
@@ -110,7 +124,7 @@ def _experiment(
     return Experiment(
         name=specs[0].path.resolve().stem if len(specs) == 1 else "evaluation",
         datasets=tuple(specs),
-        variants=tuple(preset_variant(name, index) for name in names),
+        variants=tuple(variants),
         cutoffs=ks,
         depth=max(100, *ks),
         seeds=(seed or 0,),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from graphmem import render, render_llm
+from graphmem.cli_options import reranker_choice, with_reranker
 from graphmem.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def with_asking_options(command: F) -> F:
         ),
         click.option("--clues", is_flag=True, help="Search with a draft answer of the model too."),
         _MODEL,
+        with_reranker,
     ]
     for option in reversed(options):
         command = option(command)
@@ -166,6 +168,8 @@ class AskingOptions:
     residual: bool
     clues: bool
     model: str
+    reranker: str | None
+    rerank_depth: int | None
 
     @property
     def method(self) -> Method | None:
@@ -191,8 +195,10 @@ class AskingOptions:
 
         if self.fact_filter and preset != "hipporag2":
             raise click.UsageError("--fact-filter goes with --preset hipporag2")
+        reranker = reranker_choice(self.reranker, self.rerank_depth)
         open_current(index)  # says what is wrong before any model is loaded
-        memory = GraphMemory.open(index, chat=self.model, fact_filter=self.fact_filter or "none")
+        fact_filter = self.fact_filter or "none"
+        memory = GraphMemory.open(index, chat=self.model, fact_filter=fact_filter, **reranker)
         with render.progress() as progress:
             memory.prepare(progress)
         return memory
@@ -310,6 +316,8 @@ def ask_command(
     Example: graphmem ask my.index "In which county was the director of Alien born?" --model NAME
 
     Example: graphmem ask my.index "Who founded the club that plays there?" --iterate 3 --json
+
+    Example: graphmem ask my.index "Who founded it?" --reranker maxsim --model NAME
     """
     asking = AskingOptions(**options)
     memory = asking.open(index, preset)

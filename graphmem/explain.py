@@ -8,13 +8,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from graphmem.config import HippoRagConfig, RetrievalConfig, SearchConfig
 from graphmem.fact_search import Walk
 from graphmem.facts import joining_fact
 from graphmem.mentions import TokenHasher, find_names
+from graphmem.paths import strongest_paths
 from graphmem.ppr import seed_contributions
 from graphmem.rerank import FEATURES, parts_of_odds
 from graphmem.retriever import Retriever, require_positive
@@ -65,6 +64,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """What a reranker did: the place before, from 1, and its score."""
+
+    place: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A feature of the second stage (`rerank.FEATURES`) and what it adds to a hit's log-odds."""
 
@@ -86,6 +93,7 @@ class HitExplanation:
             walk or it did not come here.
         path: The steps of the likeliest walk from there; none where the hit is itself that seed.
         evidence: What moved it most in the second stage, most first; none where there was none.
+        reread: What a reranker did with it after that; None where it read no such passage.
     """
 
     hit: Hit
@@ -95,6 +103,7 @@ class HitExplanation:
     start: Node | None = None
     path: tuple[Step, ...] = ()
     evidence: tuple[Part, ...] = ()
+    reread: Move | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +134,25 @@ def explain(
     (trace,) = retriever.trace([question], config)
     ranking = retriever.ranking(trace, k)
     if trace.phrases is not None and isinstance(config, HippoRagConfig):
-        return _explain_phrases(retriever, trace, trace.phrases, config, ranking, seeds)
+        found = _explain_phrases(retriever, trace, trace.phrases, config, ranking, seeds)
+    else:
+        found = _explain_passages(retriever, trace, config, ranking, seeds)
+    moves = _moves(trace, top_rows(trace.scores, k))
+    hits = (replace(hit, reread=move) for hit, move in zip(found.hits, moves, strict=True))
+    return replace(found, hits=tuple(hits))
+
+
+def _explain_passages(
+    retriever: Retriever, trace: Trace, config: SearchConfig, ranking: Ranking, seeds: int
+) -> Explanation:
+    """The reasons of a ranking by likeness, or by a walk that ends at the passages."""
     walk = trace.walk or _walk_over_names(retriever, trace, config)
     if walk is None:
         # All of the score is the likeness of question and passage.
         hits = tuple(HitExplanation(hit, 0.0, 1.0) for hit in ranking.hits)
         return Explanation(ranking, (), hits)
     restart = walk.restart
-    targets = top_rows(trace.scores, k) + len(walk.names)
+    targets = top_rows(trace.scores, len(ranking.hits)) + len(walk.names)
     contributions = seed_contributions(
         walk.adjacency,
         restart,
@@ -270,7 +290,7 @@ def _second_stage(
         or not isinstance(config, RetrievalConfig)
     ):
         return [() for _ in rows]
-    parts = parts_of_odds(retriever.model, trace.evidence, config.specificity_half)
+    parts = parts_of_odds(retriever.names.model, trace.evidence, config.specificity_half)
     place = {int(row): i for i, row in enumerate(trace.candidates)}
     return [
         tuple(
@@ -281,6 +301,15 @@ def _second_stage(
         else ()
         for row in rows
     ]
+
+
+def _moves(trace: Trace, rows: NDArray[np.int64]) -> list[Move | None]:
+    """What the reranker did with each passage."""
+    if trace.reread is None:
+        return [None for _ in rows]
+    scored = zip(trace.reread.rows.tolist(), trace.reread.values.tolist(), strict=True)
+    moves = {row: Move(place, value) for place, (row, value) in enumerate(scored, start=1)}
+    return [moves.get(row) for row in rows.tolist()]
 
 
 def _node(retriever: Retriever, walk: Walk, node: int) -> Node:
@@ -300,44 +329,6 @@ def _strong_nodes(
     strong = top_rows(scores, _PATH_PASSAGES) + len(walk.names)
     neighbours = walk.adjacency[strong].indices
     return np.unique(np.concatenate([neighbours, strong, starts, targets]))
-
-
-def strongest_paths(
-    adjacency: csr_array,
-    pull: NDArray[np.float32],
-    nodes: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    targets: NDArray[np.int64],
-    *,
-    damping: float,
-) -> list[list[int]]:
-    """The likeliest walk from starts[i] to targets[i], as nodes, start first; [] where none is.
-
-    A walk's likelihood is the product over its steps of damping times transition probability; as
-    sums of negative logarithms these are shortest paths.
-
-    Args:
-        adjacency: Symmetric weights, [n, n].
-        pull: How much the walk likes each node, [n].
-        nodes: Sorted nodes that a path may pass through, both ends among them, int64 [m].
-        starts: int64 [t].
-        targets: int64 [t].
-        damping: Probability of going on, in (0, 1).
-    """
-    part = adjacency[nodes][:, nodes].tocoo()
-    out = adjacency[nodes] @ pull
-    likelihood = damping * part.data * pull[nodes][part.col] / out[part.row]
-    likelihood = np.maximum(likelihood, np.finfo(np.float32).tiny)
-    costs = csr_array((-np.log(likelihood, dtype=np.float64), (part.row, part.col)), part.shape)
-    sources, source_of = np.unique(np.searchsorted(nodes, starts), return_inverse=True)
-    _, before = dijkstra(costs, indices=sources, return_predecessors=True)
-    paths = []
-    for source, target in zip(source_of, np.searchsorted(nodes, targets), strict=True):
-        path = [int(target)]
-        while path[-1] != sources[source] and path[-1] >= 0:
-            path.append(int(before[source, path[-1]]))  # negative: there is no way
-        paths.append([int(nodes[n]) for n in reversed(path)] if path[-1] >= 0 else [])
-    return paths
 
 
 def _link(retriever: Retriever, walk: Walk, edge: Sequence[int]) -> str:

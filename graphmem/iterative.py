@@ -168,6 +168,8 @@ def _merged(rankings: Sequence[Ranking], combine: Callable[[list[float]], float]
             for rank, passage in enumerate(order[:depth], start=1)
         ),
         tuple(dict.fromkeys(name for ranking in rankings for name in ranking.entities)),
+        reranker=rankings[0].reranker,
+        reranked=rankings[0].reranked,
     )
 
 

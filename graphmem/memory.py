@@ -33,7 +33,17 @@ from graphmem.indexer import (
 )
 from graphmem.language import ChatSettings, Language
 from graphmem.opening import asks_a_model, find_models
-from graphmem.protocols import ChatModel, Embedder, Extractor, FactFilter, Fetched, Progress
+from graphmem.protocols import (
+    ChatModel,
+    Embedder,
+    Extractor,
+    FactFilter,
+    Fetched,
+    Progress,
+    Reranker,
+)
+from graphmem.reranking import load_reranker
+from graphmem.rereading import RERANK_DEPTH, RereadingRetriever, require_depth
 from graphmem.retriever import Retriever
 from graphmem.snapshot import open_current
 from graphmem.statistics import index_statistics
@@ -71,6 +81,8 @@ class GraphMemory(Asking):
         language: Language,
         fact_filter: str | FactFilter = "none",
         pack: int = 1,
+        reranker: Reranker | None = None,
+        rerank_depth: int = RERANK_DEPTH,
     ) -> None:
         """Use `open` instead."""
         self._pack = pack
@@ -80,6 +92,8 @@ class GraphMemory(Asking):
         self._settings = settings
         self._language = language
         self._fact_filter = fact_filter
+        self._reranker = reranker
+        self._rerank_depth = rerank_depth
 
     @classmethod
     def open(
@@ -91,6 +105,8 @@ class GraphMemory(Asking):
         extractor: str | Extractor | None = None,
         chat: str | ChatModel | ChatSettings = "",
         fact_filter: str | FactFilter = "none",
+        reranker: str | Reranker | None = None,
+        rerank_depth: int = RERANK_DEPTH,
     ) -> Self:
         """Open the index at `path`, or name the place of one that `add` will make.
 
@@ -109,9 +125,12 @@ class GraphMemory(Asking):
                 that the index was made with. Every answer is kept in the index.
             fact_filter: Of preset hipporag2: "none" keeps all facts, "margin" those nearly as near
                 to the question as the nearest, "model" asks the chat model; or an object.
+            reranker: Reads the first passages of every ranking again and orders them: the path of
+                a cross-encoder's folder, "maxsim", "maxsim:FOLDER", "words", or an object.
+            rerank_depth: How many passages it reads, 1 or more.
 
         Raises:
-            ConfigError: There is no such embedder, extractor or fact filter.
+            ConfigError: There is no such embedder, extractor, fact filter or reranker.
             IndexMismatchError: The index has another format.
 
         >>> import tempfile
@@ -137,7 +156,10 @@ class GraphMemory(Asking):
         language = Language(folder, asked, found.chat_model)
         pack = asked.pack or found.pack
         models = found.embedder, found.extractor, found.settings
-        return cls(folder, *models, language, fact_filter, pack)
+        if isinstance(reranker, str):
+            reranker = load_reranker(reranker)
+        depth = require_depth(rerank_depth)
+        return cls(folder, *models, language, fact_filter, pack, reranker, depth)
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -306,6 +328,9 @@ class GraphMemory(Asking):
         if self._fact_filter == "model":
             concurrency = self._language.settings.concurrency
             fact_filter = ModelFactFilter(self._language.answering, concurrency=concurrency)
+        if self._reranker is not None:
+            depth = self._rerank_depth
+            return RereadingRetriever(snapshot, self._embedder, fact_filter, self._reranker, depth)
         return Retriever(snapshot, self._embedder, fact_filter)
 
     @overload
@@ -331,7 +356,7 @@ class GraphMemory(Asking):
             IndexNotFoundError: There is no finished index.
             IndexMismatchError: The index was made with another embedder, or has no facts and the
                 preset needs them.
-            ModelError: The embedder or the fact filter failed.
+            ModelError: The embedder, the fact filter or the reranker failed.
         """
         questions = [question] if isinstance(question, str) else question
         rankings = self.retriever.search(questions, k, self._config(preset))

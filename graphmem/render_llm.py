@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
-from graphmem.render import plain
+from graphmem.render import plain, reranker_json
 from graphmem.types import Answer, Hit, Ranking
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def answer_json(answer: Answer, ranking: Ranking) -> dict[str, Any]:
         "answer": answer.text,
         "found": answer.found,
         "route": ranking.route,
+        **reranker_json(ranking),
         "sources": [
             {"rank": hits[i].rank, "id": i, "title": hits[i].passage.title} for i in answer.passages
         ],

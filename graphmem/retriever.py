@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -22,12 +21,10 @@ from graphmem.errors import ConfigError, IndexMismatchError
 from graphmem.fact_search import FactSearcher, Walk, within_margin
 from graphmem.fusion import reciprocal_rank_fusion
 from graphmem.linear_search import LinearSearcher
-from graphmem.linking import Linked, link_question
-from graphmem.mentions import TokenHasher
-from graphmem.ppr import entity_mass, passage_pagerank
+from graphmem.name_search import NameSearcher
 from graphmem.protocols import Embedder, FactFilter
-from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, mixed_odds, rerank
-from graphmem.seeds import choose_seeds, top_rows
+from graphmem.rerank import Candidates
+from graphmem.seeds import top_rows
 from graphmem.snapshot import Snapshot
 from graphmem.trace import Trace
 from graphmem.types import Hit, Passage, Ranking, Triple
@@ -58,7 +55,6 @@ class Retriever:
         self.snapshot = snapshot
         self.embedder = embedder
         self.fact_filter = fact_filter
-        self._hasher = TokenHasher()
 
     def search(self, questions: Sequence[str], k: int, config: SearchConfig) -> list[Ranking]:
         """The best `k` passages for every question (fewer where the index holds fewer).
@@ -70,7 +66,7 @@ class Retriever:
         """
         require_positive(k)
         known: dict[int, Passage] = {}  # passages are parsed once, and shared by their hits
-        return [self.ranking(trace, k, known) for trace in self._traces(questions, config)]
+        return [self.ranking(trace, k, known) for trace in self.trace(questions, config)]
 
     def ranking(self, trace: Trace, k: int, known: dict[int, Passage] | None = None) -> Ranking:
         """The first `k` hits of a trace; passages that it reads are added to `known`."""
@@ -88,21 +84,23 @@ class Retriever:
         labels = tuple(self.snapshot.labels[int(row)] for row in trace.entities)
         return Ranking(trace.question, trace.route, hits, labels, trace.facts)
 
-    def trace(self, questions: Sequence[str], config: SearchConfig) -> list[Trace]:
-        """Score all passages for every question."""
-        return list(self._traces(questions, config))
+    def trace(self, questions: Sequence[str], config: SearchConfig) -> Iterator[Trace]:
+        """Score all passages for every question.
 
-    def _traces(self, questions: Sequence[str], config: SearchConfig) -> Iterator[Trace]:
-        """Trace by trace, computed block by block, so that memory does not grow with questions.
+        Trace by trace, computed block by block, so that memory does not grow with questions. A
+        block shares work, never results: what a question gets is the same alone, bit by bit.
 
-        A block shares work, never results: what a question gets is the same alone, bit by bit.
+        Raises:
+            ConfigError: A question is blank.
+            IndexMismatchError: The preset needs facts and the index has none.
+            ModelError: The embedder or the fact filter failed.
         """
         for question in questions:
             if not question.strip():
                 raise ConfigError("the question is empty")
         if isinstance(config, RetrievalConfig) and config.route == "lexical":
             for question in questions:
-                yield Trace(question, "lexical", self._lexical(question), _NO_ROWS)
+                yield Trace(question, "lexical", self.names.lexical(question), _NO_ROWS)
             return
         size = max(1, min(_BLOCK, _BLOCK_CELLS // max(self.snapshot.passages, 1)))
         for part, vectors in self._embedded(questions):
@@ -135,10 +133,10 @@ class Retriever:
                 both = zip(questions, cosines, strict=True)
                 return [Trace(question, "dense", cosine, _NO_ROWS) for question, cosine in both]
             case RetrievalConfig():
-                return self._from_names(questions, vectors, cosines, config)
+                return self.names.trace(questions, vectors, cosines, config)
             case HippoRag2Config():
                 return self._from_facts(questions, vectors, cosines, config)
-        linked = self.link(questions)
+        linked = self.names.link(questions)
         return [
             self._trace(question, vector, cosine, found.entities, config)
             for question, vector, cosine, found in zip(
@@ -155,7 +153,7 @@ class Retriever:
         config: SearchConfig,
     ) -> Trace:
         if isinstance(config, FusionConfig):
-            fused = reciprocal_rank_fusion([cosine, self._lexical(question)], config.constant)
+            fused = reciprocal_rank_fusion([cosine, self.names.lexical(question)], config.constant)
             return Trace(question, "fusion", fused, _NO_ROWS)
         searcher = self._linear if isinstance(config, LinearRagConfig) else self.facts
         if not entities.size:
@@ -173,129 +171,17 @@ class Retriever:
                 return Trace(question, "graph", scores, entities, phrases=phrases)
         raise ConfigError(f"no search is defined for {type(config).__name__}")
 
-    def _from_names(
-        self,
-        questions: Sequence[str],
-        vectors: NDArray[np.float32],
-        cosines: NDArray[np.float32],
-        config: RetrievalConfig,
-    ) -> list[Trace]:
-        walked = self._walks(questions, vectors, cosines, config)
-        found = [candidates for _, candidates in walked if candidates is not None]
-        evidence = [self.evidence(candidates) for candidates in found]
-        # The trees see the candidates of all questions in one pass.
-        odds = self.model.scores(np.concatenate(evidence)) if found else _NO_ODDS
-        borders = np.cumsum([len(rows) for rows in evidence])[:-1]
-        second = zip(evidence, np.split(odds, borders), strict=True) if found else iter(())
-        traces = []
-        for trace, candidates in walked:
-            if candidates is not None:
-                rows, part = next(second)
-                odds_here = mixed_odds(part, rows, config.specificity_half)
-                scores = rerank(candidates, odds_here, trace.scores)
-                trace = replace(trace, scores=scores, candidates=candidates.rows, evidence=rows)
-            traces.append(trace)
-        return traces
-
     def candidates(
         self, questions: Sequence[str], config: RetrievalConfig
     ) -> list[Candidates | None]:
         """The first `config.candidates` passages of every walk, None where there is no walk."""
         vectors = self.embedder.embed(questions, "question")
-        walked = self._walks(questions, vectors, self._cosines(vectors), config)
+        walked = self.names.walks(questions, vectors, self._cosines(vectors), config)
         return [candidates for _, candidates in walked]
 
     def evidence(self, found: Candidates) -> NDArray[np.float32]:
         """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
-        return features(self.snapshot.graph, self.snapshot.df, found)
-
-    def _walks(
-        self,
-        questions: Sequence[str],
-        vectors: NDArray[np.float32],
-        cosines: NDArray[np.float32],
-        config: RetrievalConfig,
-    ) -> list[tuple[Trace, Candidates | None]]:
-        """Walk for every question that names an entity; the others are ranked by cosine."""
-        linked = self.link(questions)
-        walked: list[tuple[Trace, Candidates | None]] = [
-            (Trace(question, "dense", cosine, found.entities), None)
-            for question, cosine, found in zip(questions, cosines, linked, strict=True)
-        ]
-        named = [place for place, found in enumerate(linked) if found.entities.size]
-        if not named:
-            return walked
-        snapshot = self.snapshot
-        facts: NDArray[np.float32] | None = None
-        lexical = [self._lexical(questions[place]) for place in named]
-        seeds = []
-        for place, words in zip(named, lexical, strict=True):
-            if snapshot.facts is not None and config.fact_share > 0:
-                facts = self.facts.best_by_passage(vectors[place])
-            entities = linked[place].entities
-            seeds.append(choose_seeds(entities, snapshot.df, cosines[place], words, config, facts))
-        pull = self._pull(cosines[named], [linked[place].rest for place in named], config)
-        restart = np.zeros((snapshot.passages, len(named)), dtype=np.float32)
-        for column, seed in enumerate(seeds):
-            restart[seed.passages, column] = seed.passage_weights
-        mass = passage_pagerank(
-            snapshot.graph,
-            [seed.entities for seed in seeds],
-            [seed.entity_weights for seed in seeds],
-            restart,
-            np.ascontiguousarray(pull.T),
-            damping=config.damping,
-            tolerance=config.tolerance,
-        )
-        for i, place in enumerate(named):
-            entities = linked[place].entities
-            trace = Trace(questions[place], "graph", mass[i], entities, seeds[i], pull[i])
-            found = None
-            if config.candidates:
-                found = self._candidates(trace, cosines[place], lexical[i], config)
-            walked[place] = trace, found
-        return walked
-
-    def _pull(
-        self, cosines: NDArray[np.float32], rests: Sequence[str], config: RetrievalConfig
-    ) -> NDArray[np.float32]:
-        """How much the walk of every question likes each passage, [q, P]."""
-        liking = np.float32(config.pull) * cosines
-        for row, rest in zip(liking, rests, strict=True):
-            words = self._lexical(rest) if config.word_pull else _NO_ODDS
-            best = float(words.max(initial=0))
-            if best > 0:
-                row += np.float32(config.word_pull / best) * words
-        pull: NDArray[np.float32] = np.exp(liking)
-        return pull
-
-    def _candidates(
-        self,
-        trace: Trace,
-        cosine: NDArray[np.float32],
-        lexical: NDArray[np.float32],
-        config: RetrievalConfig,
-    ) -> Candidates:
-        """The first passages of a walk, with all that the second stage looks at."""
-        snapshot, mass = self.snapshot, trace.scores
-        rows = top_rows(mass, config.candidates)
-        rows = rows[mass[rows] > 0]
-        subjects = snapshot.subjects[rows].astype(np.int64)
-        about = np.flatnonzero(subjects >= 0)
-        subject_mass = np.zeros(rows.size, dtype=np.float32)
-        subject_mass[about] = entity_mass(
-            snapshot.graph, subjects[about], mass, damping=config.damping
-        )
-        return Candidates(
-            rows,
-            mass[rows],
-            cosine[rows],
-            lexical[rows],
-            snapshot.vectors[rows],
-            subjects,
-            subject_mass,
-            trace.entities,
-        )
+        return self.names.evidence(found)
 
     def _from_facts(
         self,
@@ -336,16 +222,6 @@ class Retriever:
         scores = walk.mass()[len(walk.names) :]
         return Trace(question, "graph", scores, entities, walk=walk, facts=facts)
 
-    def link(self, questions: Sequence[str]) -> list[Linked]:
-        """What every question names."""
-        dictionary = self.snapshot.dictionary
-        return [link_question(dictionary, self._hasher, question) for question in questions]
-
-    @cached_property
-    def model(self) -> TreeEnsemble:
-        """The second stage's parameters."""
-        return load_model()
-
     @cached_property
     def facts(self) -> FactSearcher:
         """Searches the facts.
@@ -360,6 +236,11 @@ class Retriever:
                 "index the sources with --extractor llm or import:FILE, or choose another preset"
             )
         return FactSearcher(facts, self.snapshot.passages)
+
+    @cached_property
+    def names(self) -> NameSearcher:
+        """Searches the graph of names and passages."""
+        return NameSearcher(self.snapshot, None if self.snapshot.facts is None else self.facts)
 
     @cached_property
     def _linear(self) -> LinearSearcher:
@@ -378,9 +259,6 @@ class Retriever:
             np.vecdot(vectors[:, None], passages[None, near], out=cosines[:, near])
         return cosines
 
-    def _lexical(self, question: str) -> NDArray[np.float32]:
-        return self.snapshot.lexical.scores(question, self.snapshot.passages)
-
 
 def require_positive(k: int) -> None:
     """Refuse a number of hits below 1.
@@ -393,4 +271,3 @@ def require_positive(k: int) -> None:
 
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
-_NO_ODDS = np.zeros(0, dtype=np.float32)

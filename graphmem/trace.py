@@ -13,6 +13,19 @@ from graphmem.types import Route, Triple
 
 
 @dataclass(frozen=True, slots=True)
+class Reread:
+    """What a reranker made of the first passages of a ranking.
+
+    Attributes:
+        rows: Their rows in the order before, best first, int64 [n].
+        values: The reranker's scores, float32 [n].
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """All that led to one ranking, for whoever explains it.
 
@@ -29,6 +42,7 @@ class Trace:
             the walk; None where there was no second stage.
         evidence: Their features, float32 [n, F].
         phrases: In preset hipporag the phrase that each of `entities` was linked to, int64 [a].
+        reread: What a reranker did after all this; None where there was none.
     """
 
     question: str
@@ -42,3 +56,4 @@ class Trace:
     candidates: NDArray[np.int64] | None = None
     evidence: NDArray[np.float32] | None = None
     phrases: NDArray[np.int64] | None = None
+    reread: Reread | None = None

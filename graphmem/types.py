@@ -69,6 +69,8 @@ class Ranking:
         hits: The passages.
         entities: What the question names, as far as the index knows it.
         facts: The facts that it started from, in presets that start from facts.
+        reranker: Fingerprint of the reranker that ordered the first hits after that, "" for none.
+        reranked: How many of the first hits it ordered.
     """
 
     question: str
@@ -76,6 +78,8 @@ class Ranking:
     hits: tuple[Hit, ...]
     entities: tuple[str, ...] = ()
     facts: tuple[Triple, ...] = ()
+    reranker: str = ""
+    reranked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

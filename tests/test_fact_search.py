@@ -210,6 +210,24 @@ def test_seeds_of_version_1_share_the_score(memory):
     assert (bread.start, bread.path, bread.shares) == (None, (), ())
 
 
+@pytest.mark.parametrize("preset", ["hipporag", "hipporag2"])
+def test_a_reranker_reads_what_facts_ranked(path, memory, preset):
+    models = {"embedder": HashingEmbedder(), "extractor": Extractor()}
+    reading = GraphMemory.open(path, **models, reranker="words", rerank_depth=2)
+    asked = [QUESTION, "bread", "Who drew storyboards?"]
+    alone = [reading.search(question, 5, preset) for question in asked]
+    assert reading.search(asked, 5, preset) == alone
+    plain, found = memory.explain(QUESTION, 5, preset), reading.explain(QUESTION, 5, preset)
+    assert found.ranking == alone[0]
+    places = {hit.passage.id: hit.rank for hit in plain.ranking.hits[:2]}
+    moved = {why.hit.passage.id: why.reread.place for why in found.hits if why.reread}
+    assert moved == places
+    by_id = {why.hit.passage.id: why for why in plain.hits}
+    for why in found.hits:  # what led there stays the same
+        assert why.path == by_id[why.hit.passage.id].path
+        assert why.shares == by_id[why.hit.passage.id].shares
+
+
 # -- LinearRAG ----------------------------------------------------------------------------------
 
 

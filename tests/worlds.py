@@ -70,3 +70,19 @@ def snapshot_bytes(index):
         for file in sorted(folder.rglob("*"))
         if file.is_file()
     }
+
+
+# What a model may be given.
+ODD_TEXTS = [
+    "Ada Byron wrote the first query.",
+    "",
+    " \n\t ",
+    "the ship sails to the second port",
+    "a\x00b",
+    "🙂🚀 emoji 👩‍👩‍👧",
+    "東京タワーは1958年に完成した。",
+    "lone \ud800 surrogate",
+    "the ship " * 2000,
+    "x" * 3000,
+    "Port",
+]

@@ -2,7 +2,8 @@
 
 The graph takes the token ids of texts of one length, without padding: there is no mask to apply,
 and pooling is a plain mean or the first row. It is done outside the graph (`pooled`), where the
-order of a mean's additions cannot depend on how many texts there are.
+order of a mean's additions cannot depend on how many texts there are. A cross-encoder reads pairs
+of texts and gives a score.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from graphmem.errors import ModelError
 
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "classifier"]
 Precision = Literal["fp32", "int8"]
 
 GRAPH_VERSION = 2
@@ -37,7 +38,7 @@ class BertShape:
         epsilon: Added to the variance by layer normalisation.
         positions: Rows of the position table.
         first_position: The row of the first token: 0 in BERT, padding id + 1 in RoBERTa.
-        pooling: How rows become one vector.
+        pooling: How rows become one vector; or "classifier", one score of a pair.
     """
 
     layers: int
@@ -71,7 +72,7 @@ class _Graph:
     def constant(self, name: str, value: NDArray[Any]) -> str:
         from onnx import numpy_helper
 
-        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.initialisers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def stored(self, name: str) -> str:
@@ -103,6 +104,42 @@ class _Graph:
         inputs = [x, *self.quantised(f"{name}.T", matrix)]
         return self.node("DynamicQuantizeMatMul", inputs, [f"{name}.out"], _FUSED)
 
+    def dense(self, x: str, name: str) -> str:
+        inputs = [self.product(x, name), self.stored(f"{name}.bias")]
+        return self.node("Add", inputs, [f"{name}.sum"])
+
+    def embedded(self, shape: BertShape) -> tuple[str, list[str]]:
+        """The rows that the first block reads; the names of the graph's inputs."""
+        segments = self.weight("embeddings.token_type_embeddings.weight")
+        position = self.weight("embeddings.position_embeddings.weight")[shape.first_position :]
+        words = self.stored("embeddings.word_embeddings.weight")
+        if shape.pooling == "classifier" and len(segments) > 1:
+            names = ["input_ids", "token_type_ids"]
+            table = self.constant("embeddings.segment", segments)
+            inputs = [*names, words, self.constant("embeddings.position", position), table]
+        else:
+            # Each text is one segment, so its row goes into the position table.
+            names = ["input_ids" if shape.pooling == "classifier" else "ids"]
+            table = self.constant("embeddings.position", position + segments[0])
+            inputs = [*names, "", words, table, ""]
+        inputs += [self.stored(f"embeddings.LayerNorm.{part}") for part in ("weight", "bias")]
+        outputs = ["embedded", "unused"]
+        operator = "EmbedLayerNormalization"
+        return self.node(operator, inputs, outputs, _FUSED, epsilon=shape.epsilon), names
+
+    def classified(self, x: str) -> str:
+        """The score by BERT's pooler and classifier, or by RoBERTa's classifier of two layers."""
+        roberta = "classifier.out_proj.weight" in self.tensors
+        inner, outer = "pooler.dense", "classifier"
+        if roberta:
+            inner, outer = "classifier.dense", "classifier.out_proj"
+        labels = self.weight(f"{outer}.weight").shape[0]
+        if labels != 1:
+            raise ModelError(f"the classifier has {labels} labels; a cross-encoder has one")
+        first = self.constant("first", np.array(0, np.int64))
+        row = self.node("Gather", [x, first], ["pooled"], axis=1)
+        return self.dense(self.node("Tanh", [self.dense(row, inner)], ["tanh"]), outer)
+
     def attention(self, x: str, name: str, heads: int) -> str:
         parts = [f"{name}.self.{part}" for part in ("query", "key", "value")]
         matrix = np.concatenate([self.weight(f"{part}.weight").T for part in parts], axis=1)
@@ -126,7 +163,7 @@ class _Graph:
 
 
 def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """The encoder's tensors as float32, under BertModel's names whatever their prefix."""
+    """The model's tensors as float32, the encoder's under BertModel's names whatever the prefix."""
     from safetensors import SafetensorError, safe_open
 
     anchor = "embeddings.word_embeddings.weight"
@@ -136,12 +173,13 @@ def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
             prefix = next((name[: -len(anchor)] for name in names if name.endswith(anchor)), None)
             if prefix is None:
                 raise ModelError(f"{weights}: no tensor '{anchor}': not a BERT encoder")
+            wanted = [f"{prefix}{part}." for part in ("embeddings", "encoder", "pooler")]
             for name in names:
-                if name.startswith((f"{prefix}embeddings.", f"{prefix}encoder.")):
+                if name.startswith((*wanted, "classifier.")):
                     kind = file.get_slice(name).get_dtype()
                     if kind in ("F32", "F16"):
                         tensor = file.get_tensor(name).astype(np.float32, copy=False)
-                        yield name[len(prefix) :], tensor
+                        yield name.removeprefix(prefix), tensor
                     elif not kind.startswith(("I", "U")):  # position_ids are integers, and unused
                         raise ModelError(f"{weights}: {kind} weights; float32 or float16 expected")
     except (SafetensorError, OSError) as error:
@@ -150,6 +188,9 @@ def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
 def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") -> Any:
     """The encoder as an `onnx.ModelProto`: `ids` int32 [b, n] -> states float32 [b, n, d].
+
+    A cross-encoder takes `input_ids` and, where the model tells the two texts apart,
+    `token_type_ids`, and gives a score [b, 1].
 
     All operators are exact to float32 rounding with precision "fp32" (GELU is the one with erf).
     With "int8" the dense layers multiply 8-bit integers: weights with a scale for each column,
@@ -162,15 +203,7 @@ def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") 
     from onnx import TensorProto, helper
 
     graph = _Graph(dict(_read_tensors(weights)), precision)
-    # Each text is one segment, so its row goes into the position table.
-    segment = graph.weight("embeddings.token_type_embeddings.weight")[0]
-    position = graph.weight("embeddings.position_embeddings.weight")[shape.first_position :]
-    inputs = ["ids", "", graph.stored("embeddings.word_embeddings.weight")]
-    inputs += [graph.constant("embeddings.position", position + segment), ""]
-    inputs += [graph.stored(f"embeddings.LayerNorm.{part}") for part in ("weight", "bias")]
-    x = graph.node(
-        "EmbedLayerNormalization", inputs, ["embedded", "unused"], _FUSED, epsilon=shape.epsilon
-    )
+    x, names = graph.embedded(shape)
     for i in range(shape.layers):
         layer = f"encoder.layer.{i}"
         seen = graph.attention(x, f"{layer}.attention", shape.heads)
@@ -181,12 +214,15 @@ def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") 
         inner = graph.node("BiasGelu", [inner, bias], [f"{layer}.gelu"], _FUSED)
         inner = graph.product(inner, f"{layer}.output.dense")
         x = graph.add_and_normalise(inner, x, f"{layer}.output", shape.epsilon)
+    size: list[str | int] = ["b", "n", shape.hidden]
+    if shape.pooling == "classifier":
+        x, size = graph.classified(x), ["b", 1]
     return helper.make_model(
         helper.make_graph(
             graph.nodes,
             "bert",
-            [helper.make_tensor_value_info("ids", TensorProto.INT32, ["b", "n"])],
-            [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["b", "n", shape.hidden])],
+            [helper.make_tensor_value_info(name, TensorProto.INT32, ["b", "n"]) for name in names],
+            [helper.make_tensor_value_info(x, TensorProto.FLOAT, size)],
             graph.initialisers,
         ),
         opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(_FUSED, 1)],
@@ -196,6 +232,10 @@ def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") 
 
 def pooled(states: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
     """Unit vectors of b texts from the states of their n tokens, float32 [b, n, d] -> [b, d]."""
-    vectors = states[:, 0] if pooling == "cls" else states.mean(axis=1)
-    normalised: NDArray[np.float32] = vectors / np.sqrt(np.vecdot(vectors, vectors))[:, None]
-    return normalised
+    return unit(states[:, 0] if pooling == "cls" else states.mean(axis=1))
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors scaled to length 1, float32 [..., d]."""
+    scaled: NDArray[np.float32] = vectors / np.sqrt(np.vecdot(vectors, vectors))[..., None]
+    return scaled

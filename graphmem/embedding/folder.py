@@ -35,16 +35,17 @@ class ModelSettings:
     prompts: dict[TextKind, str] = field(default_factory=dict)
 
 
-def read_settings(folder: Path) -> ModelSettings:
+def read_settings(folder: Path, pooling: Pooling | None = None) -> ModelSettings:
     """Read the settings of a sentence-transformers folder with a BERT or RoBERTa encoder.
+
+    Args:
+        folder: Where it is.
+        pooling: How its rows are used; None is as the folder says.
 
     Raises:
         ConfigError: Something is missing, or the model needs what graphmem cannot do.
     """
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
-        if not (folder / name).is_file():
-            raise ConfigError(f"{folder}: no {name}; expected a sentence-transformers folder")
-    config = _read_json(folder / "config.json")
+    config = read_config(folder, "model.safetensors")
     kind = config.get("model_type", "bert")
     _require(kind in _KINDS, folder, f"model type '{kind}'", "BERT or RoBERTa")
     activation = config.get("hidden_act", "gelu")
@@ -60,14 +61,37 @@ def read_settings(folder: Path) -> ModelSettings:
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
         positions=_integer(config, "max_position_embeddings", folder),
         first_position=first,
-        pooling=_read_pooling(folder),
+        pooling=pooling or _read_pooling(folder),
     )
-    room = shape.positions - first
+    max_tokens = read_max_tokens(folder, shape.positions - first)
+    prompts = {} if pooling == "classifier" else _read_prompts(folder)
+    return ModelSettings(folder.resolve().name, shape, max_tokens, prompts)
+
+
+def read_config(folder: Path, *weights: str) -> dict[str, Any]:
+    """The configuration of a folder that has a tokenizer and one of the files with weights.
+
+    Raises:
+        ConfigError: One of them is missing.
+    """
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise ConfigError(f"{folder}: no {name}; expected a sentence-transformers folder")
+    if not any((folder / name).is_file() for name in weights):
+        wanted = " or ".join(weights)
+        raise ConfigError(f"{folder}: no {wanted}; expected a sentence-transformers folder")
+    config = _read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise ConfigError(f"{folder / 'config.json'}: expected a JSON object")
+    return config
+
+
+def read_max_tokens(folder: Path, room: int) -> int:
+    """How many tokens a model reads: what its folder says, at most as many as it has room for."""
     length = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     if length is None:
         length = _read_json(folder / "tokenizer_config.json").get("model_max_length")
-    max_tokens = min(int(length or room), room)
-    return ModelSettings(folder.resolve().name, shape, max_tokens, _read_prompts(folder))
+    return min(int(length or room), room)
 
 
 def _read_json(path: Path) -> Any:

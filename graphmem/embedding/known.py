@@ -1,7 +1,7 @@
 """One vector of the default model as PyTorch makes it, against which a built graph is checked.
 
 Made from the same weights with transformers' BertModel (torch 2.13.0); tests/embedding holds more
-of them. See `graphmem.embedding.onnx`.
+of them. See `graphmem.embedding.encoder`.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ _PACKAGES = (
     "pytrec_eval-terrier",
 )
 _ROOT = Path(__file__).resolve().parents[1]
-_SHOWS = {"cli", "cli_eval", "demo", "render", "explain", "statistics", "__main__"}
+_SHOWS = {"cli", "cli_eval", "cli_options", "demo", "render", "explain", "statistics", "__main__"}
 _QUERIES = {"config", "fusion", "ppr", "retriever", "runs", "seeds", "reader", "memory", "prompts"}
-_QUERIES |= {"iterative", "errors", "types", "protocols", "__init__"}
+_QUERIES |= {"iterative", "rereading", "errors", "types", "protocols", "__init__"}
 _MEASURED = {"evaluation/indexes.py", "evaluation/running.py"}
 
 

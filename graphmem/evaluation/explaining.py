@@ -11,6 +11,7 @@ from graphmem.corpus import read_objects
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.datasets import Dataset, write_text
 from graphmem.evaluation.indexes import IndexCache, Models
+from graphmem.evaluation.rerankers import searching
 from graphmem.evaluation.running import run_folder
 from graphmem.evaluation.specification import Experiment, Variant
 from graphmem.memory import GraphMemory
@@ -116,7 +117,9 @@ def _explain(
                 tell,
             )
             embedder = models.embedder(variant.index.embedder)
-            memories[question.scope] = GraphMemory.open(built.path, embedder=embedder)
+            memories[question.scope] = GraphMemory.open(
+                built.path, embedder=embedder, **searching(variant.rerank)
+            )
         texts[id_] = _text(memories[question.scope], question.text, variant)
     return texts
 

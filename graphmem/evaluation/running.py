@@ -25,6 +25,7 @@ from graphmem.evaluation.datasets import (
 )
 from graphmem.evaluation.environment import code_hash
 from graphmem.evaluation.indexes import BuiltIndex
+from graphmem.evaluation.rerankers import searching
 from graphmem.evaluation.specification import Experiment, Variant, slug
 from graphmem.memory import GraphMemory
 from graphmem.protocols import Embedder, Progress, TextKind
@@ -109,6 +110,7 @@ def run_key(dataset: Dataset, variant: Variant, seed: int, experiment: Experimen
         "order": [question.id for question in dataset.questions],
         "config": [type(variant.config).__name__, asdict(variant.config)],
         "index": asdict(variant.index),
+        "rerank": asdict(variant.rerank) if variant.rerank else None,
         "seed": seed,
         "depth": experiment.depth,
         "latency": experiment.latency,
@@ -151,7 +153,7 @@ def run_variant(
     per_scope = _latency_sample(dataset, experiment.latency)
     for scope, questions in _by_scope(dataset).items():
         start = time.perf_counter()
-        memory = GraphMemory.open(indexes[scope].path, embedder=timed)
+        memory = GraphMemory.open(indexes[scope].path, embedder=timed, **searching(variant.rerank))
         memory.retriever  # noqa: B018  opening belongs to this stage, not to the first search
         clock["open"] += time.perf_counter() - start
         start = time.perf_counter()
@@ -226,7 +228,7 @@ def _found(
         (id_, hit.passage.title, hit.score, " ".join(hit.passage.text[:_SNIPPET].split()))
         for id_, hit in list(best.items())[:depth]
     ]
-    return Found(question, ranking.route, hits)
+    return Found(question, ranking.route + (" + reranker" if ranking.reranker else ""), hits)
 
 
 def _best_pieces(hits: Sequence[Hit]) -> dict[str, Hit]:

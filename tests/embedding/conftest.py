@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from embedding_helpers import make_tiny_model, running_server
+from embedding_helpers import running_server
+from tiny_models import make_tiny_model
 
 from graphmem.embedding import load_embedder, weights
 from graphmem.embedding.openai import OpenAIEmbedder

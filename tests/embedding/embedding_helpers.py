@@ -1,4 +1,4 @@
-"""A server and a model folder that the embedding tests are made of."""
+"""A server that the embedding tests are made of."""
 
 import json
 import threading
@@ -7,23 +7,6 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
-from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-WORDS = [
-    "ada",
-    "byron",
-    "wrote",
-    "the",
-    "first",
-    "query",
-    "passage",
-    ":",
-    "ship",
-    "sails",
-    "to",
-    "port",
-]
 
 
 class FakeServer:
@@ -95,73 +78,3 @@ def running_server():
     finally:
         server.server.shutdown()
         server.server.server_close()
-
-
-def make_tiny_model(folder, *, pooling="cls", prompts=True, hidden=32, **changes):
-    """A random two-layer BERT in the layout of sentence-transformers."""
-    rng = np.random.default_rng(7)
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
-    sizes = {"hidden_size": hidden, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = {"model_type": "bert", "intermediate_size": 64, "max_position_embeddings": 40}
-    config |= {"layer_norm_eps": 1e-12, "hidden_act": "gelu", **sizes, **changes}
-
-    def draw(*shape):
-        return (rng.standard_normal(shape) * 0.3).astype(np.float32)
-
-    tensors = {
-        "embeddings.word_embeddings.weight": draw(len(vocabulary), hidden),
-        "embeddings.position_embeddings.weight": draw(40, hidden),
-        "embeddings.token_type_embeddings.weight": draw(2, hidden),
-        "embeddings.LayerNorm.weight": 1 + draw(hidden),
-        "embeddings.LayerNorm.bias": draw(hidden),
-        "embeddings.position_ids": np.arange(40)[None],
-    }
-    for i in range(2):
-        layer = f"encoder.layer.{i}"
-        for part in ("query", "key", "value"):
-            tensors[f"{layer}.attention.self.{part}.weight"] = draw(hidden, hidden)
-            tensors[f"{layer}.attention.self.{part}.bias"] = draw(hidden)
-        for part, rows, columns in (
-            ("attention.output", hidden, hidden),
-            ("intermediate", 64, hidden),
-            ("output", hidden, 64),
-        ):
-            tensors[f"{layer}.{part}.dense.weight"] = draw(rows, columns)
-            tensors[f"{layer}.{part}.dense.bias"] = draw(rows)
-            tensors[f"{layer}.{part}.LayerNorm.weight"] = 1 + draw(rows)
-            tensors[f"{layer}.{part}.LayerNorm.bias"] = draw(rows)
-    folder.mkdir(parents=True)
-    save_file(
-        {f"bert.{name}": value for name, value in tensors.items()}, folder / "model.safetensors"
-    )
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer.enable_padding(length=40)  # as published models do; it must not matter
-    tokenizer.save(str(folder / "tokenizer.json"))
-    modules = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling"), ("2", "2_N", "Normalize")]
-    write(folder / "config.json", config)
-    write(
-        folder / "modules.json",
-        [
-            {"name": n, "path": p, "type": f"sentence_transformers.models.{t}"}
-            for n, p, t in modules
-        ],
-    )
-    write(
-        folder / "1_Pooling" / "config.json",
-        {"pooling_mode_cls_token": pooling == "cls", "pooling_mode_mean_tokens": pooling == "mean"},
-    )
-    write(folder / "sentence_bert_config.json", {"max_seq_length": 30})
-    if prompts:
-        given = {"query": "query: ", "passage": "passage: "}
-        write(folder / "config_sentence_transformers.json", {"prompts": given})
-    return folder
-
-
-def write(path, value):
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")

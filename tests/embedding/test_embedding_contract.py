@@ -4,24 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
+from worlds import ODD_TEXTS as TEXTS
 
 from graphmem.embedding import load_embedder
 from graphmem.errors import ConfigError
 from graphmem.protocols import Embedder
-
-TEXTS = [
-    "Ada Byron wrote the first program.",
-    "",
-    " \n\t ",
-    "the ship sails to the second port",
-    "a\x00b",
-    "🙂🚀 emoji 👩‍👩‍👧",
-    "東京タワーは1958年に完成した。",
-    "lone \ud800 surrogate",
-    "the ship " * 2000,
-    "x" * 3000,
-    "Port",
-]
 
 
 def test_satisfies_the_protocol(embedder):

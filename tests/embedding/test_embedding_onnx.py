@@ -10,13 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from embedding_helpers import make_tiny_model, write
 from safetensors.numpy import load_file, save_file
-from scipy.special import erf
-from tokenizers import Tokenizer
+from tiny_models import forward, make_tiny_model, write
 
-from graphmem.embedding import known, weights
-from graphmem.embedding import onnx as subject
+from graphmem.embedding import encoder, known, weights
 from graphmem.embedding.onnx import OnnxEmbedder
 from graphmem.errors import ConfigError, ModelError
 
@@ -77,50 +74,6 @@ def test_reads_256_tokens_of_the_default_model():
     assert embedder.count_tokens([text, text + "ship"]) == [256, 257]
     vectors = embedder.embed([text, text + "ship", text[:-5] + "ship"])
     assert vectors[0].tobytes() == vectors[1].tobytes() != vectors[2].tobytes()
-
-
-def forward(folder, text, pooling, first=0):
-    """BERT written out in numpy, float64: the oracle for folders."""
-    w = {
-        k.removeprefix("bert."): v.astype(float)
-        for k, v in load_file(folder / "model.safetensors").items()
-    }
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(30)
-    ids = tokenizer.encode(text).ids
-
-    def normalise(x, name):
-        x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-12)
-        return x * w[f"{name}.LayerNorm.weight"] + w[f"{name}.LayerNorm.bias"]
-
-    def dense(x, name):
-        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-    x = (
-        w["embeddings.word_embeddings.weight"][ids]
-        + w["embeddings.token_type_embeddings.weight"][0]
-    )
-    x = normalise(
-        x + w["embeddings.position_embeddings.weight"][first : first + len(ids)], "embeddings"
-    )
-    for i in range(2):
-        layer = f"encoder.layer.{i}"
-        q, k, v = (
-            dense(x, f"{layer}.attention.self.{part}").reshape(len(ids), 4, 8).transpose(1, 0, 2)
-            for part in ("query", "key", "value")
-        )
-        scores = np.exp(q @ k.transpose(0, 2, 1) / np.sqrt(8))
-        seen = (scores / scores.sum(-1, keepdims=True) @ v).transpose(1, 0, 2).reshape(x.shape)
-        x = normalise(
-            dense(seen, f"{layer}.attention.output.dense") + x, f"{layer}.attention.output"
-        )
-        inner = dense(x, f"{layer}.intermediate.dense")
-        inner = inner * 0.5 * (1 + erf(inner / np.sqrt(2)))
-        x = normalise(dense(inner, f"{layer}.output.dense") + x, f"{layer}.output")
-    x = x[0] if pooling == "cls" else x.mean(0)
-    return x / np.linalg.norm(x)
 
 
 def test_a_folder_with_cls_pooling_and_prompts(tiny_model):
@@ -236,7 +189,7 @@ def test_a_built_graph_is_kept_and_mended(tiny_model, cache, monkeypatch):
     expected = OnnxEmbedder(tiny_model).embed(TEXTS).tobytes()
     (built,) = built_graphs(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(subject, "build_graph", None)  # not called
+        patch.setattr(encoder, "build_graph", None)  # not called
         assert OnnxEmbedder(tiny_model).embed(TEXTS).tobytes() == expected
     for name in ("weights.bin", "model.onnx", "sizes.json"):
         (built / name).write_bytes((built / name).read_bytes()[:-5])
@@ -247,7 +200,7 @@ def test_a_built_graph_is_kept_and_mended(tiny_model, cache, monkeypatch):
 
 
 def test_a_build_that_gives_wrong_vectors_is_an_error(cache_with_weights, monkeypatch):
-    monkeypatch.setattr(subject, "known_vector", lambda: np.roll(known.known_vector(), 1))
+    monkeypatch.setattr(encoder, "known_vector", lambda: np.roll(known.known_vector(), 1))
     with pytest.raises(ModelError, match="gives wrong vectors"):
         OnnxEmbedder.default().embed(["port"])
     assert built_graphs(cache_with_weights) == []

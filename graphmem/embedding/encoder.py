@@ -1,0 +1,308 @@
+"""An encoder on onnxruntime: its tokenizer, its graph, built once and kept in the cache.
+
+Embedders and rerankers share it. Texts run together only where they have the same number of
+tokens, without padding: the states of a text are the same bit by bit alone, in any batch and with
+any number of threads (tests/embedding compares what is made of them). Short texts gain a third
+that way, as the weights are read once for several; passages of 100 tokens gain nothing. One text
+uses all threads; several are shared out among them, which saves waiting at every product.
+
+With int8 every text runs alone: the scale of activations is measured over all that runs together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.embedding import weights
+from graphmem.embedding.bert import GRAPH_VERSION, BertShape, Precision, build_graph, pooled
+from graphmem.embedding.folder import ModelSettings
+from graphmem.embedding.known import KNOWN_TEXT, known_vector
+from graphmem.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+T = TypeVar("T")
+
+CHUNK = 512
+"""Texts tokenised at a time, which bounds memory."""
+
+DEFAULT = ModelSettings(
+    weights.DEFAULT_MODEL,
+    BertShape(layers=6, hidden=384, heads=12, epsilon=1e-12, positions=512),
+    max_tokens=256,
+)
+"""The default model: its package carries its configuration too, but only the two files that are
+pinned by hash are taken from it."""
+
+_LEAST_COSINE: dict[Precision, float] = {"fp32": 0.9999, "int8": 0.98}
+_TOGETHER = 512  # tokens that run together: more gain nothing
+
+
+class Encoder:
+    """A BERT-like encoder; nothing is loaded before the first call that needs it.
+
+    Args:
+        path: A model folder; None is the default model, fetched when missing.
+        settings: Of that folder.
+        precision: Of the graph that is built.
+        threads: Threads for one text; None is all cores. The states do not depend on it.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        settings: ModelSettings,
+        *,
+        precision: Precision = "fp32",
+        threads: int | None = None,
+    ) -> None:
+        """Touch nothing yet."""
+        self._path = path
+        self._settings = settings
+        self._precision: Precision = precision
+        self._threads = threads
+        self._lock = threading.Lock()
+
+    def each(
+        self, texts: Sequence[str], reduce: Callable[[NDArray[np.float32]], T]
+    ) -> Iterator[tuple[list[int], T]]:
+        """Run the texts in groups of one length; every text is in one group.
+
+        Args:
+            texts: What to run, cut where the model stops reading.
+            reduce: Called in several threads with the states of a group, float32 [b, n, d].
+
+        Yields:
+            The group's positions in `texts`, b of them, and what `reduce` made of its states.
+
+        Raises:
+            ModelError: The model cannot be fetched, built or run.
+        """
+        if not texts:
+            return
+        with self._lock:  # one of several threads loads
+            tokenizer = self.tokenizer
+            session = self.session if len(texts) == 1 else self._shared_session
+        together = _TOGETHER if self._precision == "fp32" else 1
+
+        def run_group(ids: list[list[int]]) -> T:
+            return reduce(_states(session, ids))
+
+        with ThreadPoolExecutor(self._threads or os.cpu_count() or 1) as pool:
+            for start in range(0, len(texts), CHUNK):
+                chunk = [clean(text) for text in texts[start : start + CHUNK]]
+                ids = [entry.ids for entry in tokenizer.encode_batch_fast(chunk)]
+                groups = _groups(ids, together)
+                parts = [[ids[i] for i in group] for group in groups]
+                rows = [[start + i for i in group] for group in groups]
+                # A single run stays in this thread: handing it over would cost a tenth of a search.
+                found = (map if len(groups) == 1 else pool.map)(run_group, parts)
+                yield from zip(rows, found, strict=True)
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of everything that decides what comes out, hexadecimal."""
+        settings = self._settings
+        parts = [*self._hashes, settings.shape.as_dict(), settings.max_tokens, settings.prompts]
+        parts += [self._precision]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def counter(self) -> Tokenizer:
+        """The tokenizer without truncation."""
+        return read_tokenizer(self._folder)[0]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that cuts a text where the model stops reading."""
+        tokenizer, _ = read_tokenizer(self._folder)
+        tokenizer.enable_truncation(self._settings.max_tokens)
+        return tokenizer
+
+    @cached_property
+    def session(self) -> Any:
+        """Runs one text on all threads.
+
+        Raises:
+            ModelError: The graph cannot be built or opened.
+        """
+        return open_session(self._graph, self._threads)
+
+    @cached_property
+    def _shared_session(self) -> Any:
+        """Runs in the thread that calls it."""
+        return self.session if self._threads == 1 else open_session(self._graph, 1)
+
+    @cached_property
+    def _graph(self) -> Path:
+        """The file of the graph, built where it is not in the cache."""
+        built = weights.cache_folder() / "models" / f"{self._settings.name}-{self._precision}"
+        built = built.with_name(f"{built.name}-v{GRAPH_VERSION}-{self.key[:12]}")
+        if not _is_whole(built):
+            self._build(built)
+        return built / "model.onnx"
+
+    @cached_property
+    def _folder(self) -> Path:
+        """Where weights and tokenizer are; the default model is fetched if its tokenizer is not."""
+        if self._path is not None:
+            return self._path
+        folder = weights.default_folder()
+        name = "tokenizer.json"
+        if (folder / name).is_file() and weights.sha256(folder / name) == weights.FILES[name]:
+            return folder
+        return weights.fetch_default_model()
+
+    @cached_property
+    def _hashes(self) -> tuple[str, str]:
+        """SHA-256 of weights and tokenizer: known, or found and remembered."""
+        if self._path is None:
+            return weights.FILES["model.safetensors"], weights.FILES["tokenizer.json"]
+        hashed = weights.remembered_sha256(self._path / "model.safetensors")
+        return hashed, weights.sha256(self._path / "tokenizer.json")
+
+    def _build(self, target: Path) -> None:
+        """Build the graph beside `target`, check it, and put the whole folder there at once."""
+        # The default weights are hashed here, and fetched again when they are damaged.
+        folder = self._path or weights.fetch_default_model()
+        with weights.locked(target):
+            if _is_whole(target):  # another process was faster
+                return
+            import onnx
+
+            model = build_graph(folder / "model.safetensors", self._settings.shape, self._precision)
+            part = target.with_name(f"{target.name}.part-{os.getpid()}")
+            shutil.rmtree(part, ignore_errors=True)
+            try:
+                part.mkdir()
+                # Weights in a file of their own are mapped, not read: opening takes 0.05 s, not
+                # 0.12 s, and processes share them.
+                onnx.save(
+                    model,
+                    part / "model.onnx",
+                    save_as_external_data=True,
+                    location="weights.bin",
+                    size_threshold=4096,
+                )
+                (part / "weights.bin").chmod((part / "model.onnx").stat().st_mode)
+                if self._path is None:
+                    self._check(open_session(part / "model.onnx", self._threads))
+                sizes = {path.name: path.stat().st_size for path in sorted(part.iterdir())}
+                (part / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
+                shutil.rmtree(target, ignore_errors=True)  # a damaged one
+                part.rename(target)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+
+    def _check(self, session: Any) -> None:
+        """Compare the default model's vector of a known sentence with the genuine one."""
+        ids = [self.tokenizer.encode(KNOWN_TEXT).ids]
+        (vector,) = pooled(_states(session, ids), self._settings.shape.pooling)
+        cosine = float(vector @ known_vector())
+        if not cosine > _LEAST_COSINE[self._precision]:
+            raise ModelError(
+                f"{self._settings.name}: the graph built for this onnxruntime gives wrong vectors"
+                f" (cosine {cosine:.5f} with the known one): install another onnxruntime version,"
+                " or use precision fp32 if this was int8"
+            )
+
+
+def read_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer of a model folder without padding and truncation; how it would truncate.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 - tokenizers raises nothing narrower
+        raise ModelError(f"{path}: unreadable tokenizer ({error})") from error
+    own = tokenizer.truncation or {}
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer, own
+
+
+def clean(text: str) -> str:
+    """The text without lone surrogates, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def open_session(path: Path, threads: int | None, *, optimise: bool = False) -> Any:
+    """A graph on the processor.
+
+    Args:
+        path: The file.
+        threads: For one text; None is all cores.
+        optimise: Not for graphs built here of fused operators, where nothing is left to do.
+
+    Raises:
+        ModelError: onnxruntime cannot open it.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base
+        raise ModelError(f"{path}: onnxruntime cannot open it ({error})") from error
+
+
+def run(session: Any, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """The first output, float32 [b, ...].
+
+    Raises:
+        ModelError: onnxruntime failed.
+    """
+    try:
+        output: NDArray[np.float32] = session.run(None, dict(feeds))[0]
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base
+        raise ModelError(f"onnxruntime failed ({error})") from error
+    return output
+
+
+def _groups(ids: Sequence[Sequence[int]], together: int) -> list[list[int]]:
+    """Positions of texts of the same length, in groups of at most `together` tokens, or of one."""
+    groups: list[list[int]] = []
+    for position in sorted(range(len(ids)), key=lambda i: len(ids[i])):
+        length = len(ids[position])
+        last = groups[-1] if groups else []
+        if last and len(ids[last[0]]) == length and (len(last) + 1) * length <= together:
+            last.append(position)
+        else:
+            groups.append([position])
+    return groups
+
+
+def _states(session: Any, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """The states of b texts of n tokens each, float32 [b, n, d]; no tokens count as one."""
+    tokens = np.array(ids, np.int32)
+    return run(session, {"ids": tokens if tokens.size else np.zeros((len(ids), 1), np.int32)})
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the files of a built graph have the sizes noted when it was built."""
+    try:
+        sizes = json.loads((folder / "sizes.json").read_text(encoding="utf-8"))
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,166 @@
+"""Searching by names: what preset default does between a question and its ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.config import RetrievalConfig
+from graphmem.fact_search import FactSearcher
+from graphmem.linking import Linked, link_question
+from graphmem.mentions import TokenHasher
+from graphmem.ppr import entity_mass, passage_pagerank
+from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, mixed_odds, rerank
+from graphmem.seeds import choose_seeds, top_rows
+from graphmem.snapshot import Snapshot
+from graphmem.trace import Trace
+
+_NOTHING = np.zeros(0, dtype=np.float32)
+
+
+class NameSearcher:
+    """Searches the graph of names and passages of an index with P passages, many questions at once.
+
+    What a question gets is the same alone, bit by bit.
+    """
+
+    def __init__(self, snapshot: Snapshot, facts: FactSearcher | None) -> None:
+        """Take the index, and what searches its facts, where it has some."""
+        self._snapshot = snapshot
+        self._facts = facts
+        self._hasher = TokenHasher()
+
+    def trace(
+        self,
+        questions: Sequence[str],
+        vectors: NDArray[np.float32],
+        cosines: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> list[Trace]:
+        """Walk for every question, and order the first passages by the second stage."""
+        walked = self.walks(questions, vectors, cosines, config)
+        found = [candidates for _, candidates in walked if candidates is not None]
+        evidence = [self.evidence(candidates) for candidates in found]
+        # The trees see the candidates of all questions in one pass.
+        odds = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
+        borders = np.cumsum([len(rows) for rows in evidence])[:-1]
+        second = zip(evidence, np.split(odds, borders), strict=True) if found else iter(())
+        traces = []
+        for trace, candidates in walked:
+            if candidates is not None:
+                rows, part = next(second)
+                odds_here = mixed_odds(part, rows, config.specificity_half)
+                scores = rerank(candidates, odds_here, trace.scores)
+                trace = replace(trace, scores=scores, candidates=candidates.rows, evidence=rows)
+            traces.append(trace)
+        return traces
+
+    def evidence(self, found: Candidates) -> NDArray[np.float32]:
+        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
+        return features(self._snapshot.graph, self._snapshot.df, found)
+
+    def walks(
+        self,
+        questions: Sequence[str],
+        vectors: NDArray[np.float32],
+        cosines: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> list[tuple[Trace, Candidates | None]]:
+        """Walk for every question that names an entity; the others are ranked by cosine."""
+        linked = self.link(questions)
+        walked: list[tuple[Trace, Candidates | None]] = [
+            (Trace(question, "dense", cosine, found.entities), None)
+            for question, cosine, found in zip(questions, cosines, linked, strict=True)
+        ]
+        named = [place for place, found in enumerate(linked) if found.entities.size]
+        if not named:
+            return walked
+        snapshot = self._snapshot
+        facts: NDArray[np.float32] | None = None
+        lexical = [self.lexical(questions[place]) for place in named]
+        seeds = []
+        for place, words in zip(named, lexical, strict=True):
+            if self._facts is not None and config.fact_share > 0:
+                facts = self._facts.best_by_passage(vectors[place])
+            entities = linked[place].entities
+            seeds.append(choose_seeds(entities, snapshot.df, cosines[place], words, config, facts))
+        pull = self._pull(cosines[named], [linked[place].rest for place in named], config)
+        restart = np.zeros((snapshot.passages, len(named)), dtype=np.float32)
+        for column, seed in enumerate(seeds):
+            restart[seed.passages, column] = seed.passage_weights
+        mass = passage_pagerank(
+            snapshot.graph,
+            [seed.entities for seed in seeds],
+            [seed.entity_weights for seed in seeds],
+            restart,
+            np.ascontiguousarray(pull.T),
+            damping=config.damping,
+            tolerance=config.tolerance,
+        )
+        for i, place in enumerate(named):
+            entities = linked[place].entities
+            trace = Trace(questions[place], "graph", mass[i], entities, seeds[i], pull[i])
+            found = None
+            if config.candidates:
+                found = self._candidates(trace, cosines[place], lexical[i], config)
+            walked[place] = trace, found
+        return walked
+
+    def _pull(
+        self, cosines: NDArray[np.float32], rests: Sequence[str], config: RetrievalConfig
+    ) -> NDArray[np.float32]:
+        """How much the walk of every question likes each passage, [q, P]."""
+        liking = np.float32(config.pull) * cosines
+        for row, rest in zip(liking, rests, strict=True):
+            words = self.lexical(rest) if config.word_pull else _NOTHING
+            best = float(words.max(initial=0))
+            if best > 0:
+                row += np.float32(config.word_pull / best) * words
+        pull: NDArray[np.float32] = np.exp(liking)
+        return pull
+
+    def _candidates(
+        self,
+        trace: Trace,
+        cosine: NDArray[np.float32],
+        lexical: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> Candidates:
+        """The first passages of a walk, with all that the second stage looks at."""
+        snapshot, mass = self._snapshot, trace.scores
+        rows = top_rows(mass, config.candidates)
+        rows = rows[mass[rows] > 0]
+        subjects = snapshot.subjects[rows].astype(np.int64)
+        about = np.flatnonzero(subjects >= 0)
+        subject_mass = np.zeros(rows.size, dtype=np.float32)
+        subject_mass[about] = entity_mass(
+            snapshot.graph, subjects[about], mass, damping=config.damping
+        )
+        return Candidates(
+            rows,
+            mass[rows],
+            cosine[rows],
+            lexical[rows],
+            snapshot.vectors[rows],
+            subjects,
+            subject_mass,
+            trace.entities,
+        )
+
+    def link(self, questions: Sequence[str]) -> list[Linked]:
+        """What every question names."""
+        dictionary = self._snapshot.dictionary
+        return [link_question(dictionary, self._hasher, question) for question in questions]
+
+    @cached_property
+    def model(self) -> TreeEnsemble:
+        """The second stage's parameters."""
+        return load_model()
+
+    def lexical(self, question: str) -> NDArray[np.float32]:
+        """BM25 of every passage, float32 [P]."""
+        return self._snapshot.lexical.scores(question, self._snapshot.passages)
