@@ -1,7 +1,8 @@
-"""Linking a question to the entities that it names, however it is written."""
+"""Linking questions to the entities that they name, however they are written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,24 +27,46 @@ class Linked:
     rest: str
 
 
-def link_question(dictionary: EntityDictionary, hasher: TokenHasher, question: str) -> Linked:
-    """Find the names in a question.
+def link_questions(
+    dictionary: EntityDictionary, hasher: TokenHasher, questions: Sequence[str]
+) -> list[Linked]:
+    """Find the names in each of the questions.
 
     Names are recognised by their capitals. A question without capitals inside, or with nothing
     else, tells by them nothing: there the names count that the corpus writes as names more often
     than in small letters.
     """
-    if _is_shouted(question):
-        question = question.lower()
-    columns = hasher.columns([question])
-    found = find_names(
-        dictionary, columns, initial_counts=True, proper_counts=not _has_inner_capitals(question)
-    )
-    named = np.zeros(columns.hashes.size + 1, dtype=np.int64)
-    np.add.at(named, found.starts, 1)
-    np.add.at(named, found.starts + found.lengths, -1)
-    words = zip(tokens(question), np.cumsum(named)[:-1], strict=True)
-    return Linked(np.unique(found.entities), " ".join(word for word, inside in words if not inside))
+    read = [question.lower() if _is_shouted(question) else question for question in questions]
+    plain = np.array([not _has_inner_capitals(question) for question in read], dtype=np.bool_)
+    linked: dict[int, Linked] = {}
+    for proper_counts in (False, True):
+        places = np.flatnonzero(plain == proper_counts).tolist()
+        part = [read[place] for place in places]
+        linked |= zip(places, _link(dictionary, hasher, part, proper_counts), strict=True)
+    return [linked[place] for place in range(len(read))]
+
+
+def _link(
+    dictionary: EntityDictionary,
+    hasher: TokenHasher,
+    questions: Sequence[str],
+    proper_counts: bool,
+) -> list[Linked]:
+    columns = hasher.columns(questions)
+    found = find_names(dictionary, columns, initial_counts=True, proper_counts=proper_counts)
+    change = np.zeros(columns.hashes.size + 1, dtype=np.int64)
+    np.add.at(change, found.starts, 1)
+    np.add.at(change, found.starts + found.lengths, -1)
+    named = np.cumsum(change)
+    linked = []
+    for question, start, end in zip(
+        questions, columns.offsets[:-1], columns.offsets[1:], strict=True
+    ):
+        first, last = np.searchsorted(found.starts, [start, end])
+        words = zip(tokens(question), named[start:end], strict=True)
+        rest = " ".join(word for word, inside in words if not inside)
+        linked.append(Linked(np.unique(found.entities[first:last]), rest))
+    return linked
 
 
 def _is_shouted(question: str) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphmem.config import RetrievalConfig
 from graphmem.fact_search import FactSearcher
-from graphmem.linking import Linked, link_question
+from graphmem.linking import Linked, link_questions
 from graphmem.mentions import TokenHasher
 from graphmem.ppr import entity_mass, passage_pagerank
 from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, mixed_odds, rerank
@@ -153,8 +153,7 @@ class NameSearcher:
 
     def link(self, questions: Sequence[str]) -> list[Linked]:
         """What every question names."""
-        dictionary = self._snapshot.dictionary
-        return [link_question(dictionary, self._hasher, question) for question in questions]
+        return link_questions(self._snapshot.dictionary, self._hasher, questions)
 
     @cached_property
     def model(self) -> TreeEnsemble:

@@ -3,7 +3,7 @@
 import pytest
 
 from graphmem.graph import assemble_graph
-from graphmem.linking import link_question
+from graphmem.linking import link_questions
 from graphmem.mentions import TokenHasher
 from graphmem.types import Extraction, Passage
 
@@ -22,7 +22,7 @@ NAMES = [("Ada Byron",), ("Kyoto",), ("1843", "Film"), ("The Who",), ()]
 
 def link(question, passages=PASSAGES, names=NAMES):
     graph = assemble_graph(passages, [Extraction(found) for found in names])
-    linked = link_question(graph.dictionary, TokenHasher(), question)
+    (linked,) = link_questions(graph.dictionary, TokenHasher(), [question])
     return {graph.names[row] for row in linked.entities}
 
 
@@ -70,7 +70,8 @@ def test_a_corpus_in_small_letters_links_what_its_extractor_found():
 )
 def test_the_rest_of_a_question_belongs_to_no_name(question, rest):
     graph = assemble_graph(PASSAGES, [Extraction(found) for found in NAMES])
-    assert link_question(graph.dictionary, TokenHasher(), question).rest == rest
+    (linked,) = link_questions(graph.dictionary, TokenHasher(), [question])
+    assert linked.rest == rest
 
 
 @pytest.mark.parametrize(
