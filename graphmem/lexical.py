@@ -62,7 +62,10 @@ class LexicalIndex:
         """Map a saved index from disk."""
         if not folder.is_dir() or not any(folder.iterdir()):
             return cls(None)
-        return cls(bm25s.BM25.load(folder, mmap=True, load_corpus=False))
+        model = bm25s.BM25.load(folder, mmap=True, load_corpus=False)
+        # Plain views of the mappings: numpy's memmap class makes every small access slower.
+        model.scores = {name: np.asarray(column) for name, column in model.scores.items()}
+        return cls(model)
 
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.

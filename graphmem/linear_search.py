@@ -174,10 +174,23 @@ class LinearSearcher:
         passages, _ = self._snapshot.graph.passages_of(entity)
         return passages[top_rows(cosine[passages], most)].astype(np.int64)
 
+    def prepare(
+        self, entities: Sequence[Rows], cosines: Sequence[Vector], config: LinearRagConfig
+    ) -> None:
+        """Embed in one call what the first round of many questions reads; saves time only."""
+        near = [
+            self._passages_of(entity, cosine, config.nearest_passages)
+            for rows, cosine in zip(entities, cosines, strict=True)
+            for entity in rows.tolist()
+        ]
+        self._embed_sentences(near)
+
     def _prepare(self, entities: Iterable[int], cosine: Vector, most: int) -> None:
         """Embed the sentences of all passages that these entities lead to, in one call."""
-        near = [self._passages_of(entity, cosine, most) for entity in entities]
-        wanted = np.unique(np.concatenate([*near, np.zeros(0, dtype=np.int64)])).tolist()
+        self._embed_sentences([self._passages_of(entity, cosine, most) for entity in entities])
+
+    def _embed_sentences(self, passages: Sequence[Rows]) -> None:
+        wanted = np.unique(np.concatenate([*passages, np.zeros(0, dtype=np.int64)])).tolist()
         for passage in wanted:
             if passage in self._sentences:
                 self._sentences.move_to_end(passage)

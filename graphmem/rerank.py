@@ -103,6 +103,7 @@ def features(
     lexical_best = max(float(found.lexical.max(initial=0)), 1e-9)
     subject_df = np.where(found.subjects >= 0, df[np.maximum(found.subjects, 0)], 1)
     counts = np.maximum(graph.entity_counts[found.rows], 1).astype(np.float32)
+    shared, bridges = _shared(place, entity, idf, found.question, n)
     columns = (
         log_mass,
         np.log1p(np.arange(n)),
@@ -120,8 +121,8 @@ def features(
         _best(mentions, log_mass[:, None], float(_FIRST), axis=0),
         mentions[:2].max(axis=0, initial=0),
         _best(mentions, found.cosine[None, :], -0.2, axis=1),
-        _shared_with_first(place, entity, idf, n) / counts,
-        _bridges(place, entity, idf, found.question, n),
+        shared / counts,
+        bridges,
         log_subject,
         np.log1p(_ranks(log_subject)),
         np.log(subject_df),
@@ -164,8 +165,12 @@ def _shared_entities(
     graph: ContextGraph, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Pairs of candidate and entity, of those entities that stand in several passages."""
-    part = graph.shared_transposed[rows]
-    return np.repeat(np.arange(rows.size), np.diff(part.indptr)), part.indices
+    edges = graph.shared_transposed
+    starts = edges.indptr[rows].astype(np.int64)
+    counts = edges.indptr[rows + 1] - starts
+    first = np.cumsum(counts) - counts
+    places = np.repeat(starts - first, counts) + np.arange(int(counts.sum()))
+    return np.repeat(np.arange(rows.size), counts), edges.indices[places]
 
 
 def _mentions(
@@ -187,25 +192,26 @@ def _best(
     return best
 
 
-def _shared_with_first(
-    place: NDArray[np.int64], entity: NDArray[np.int32], idf: NDArray[np.float32], n: int
-) -> NDArray[np.float64]:
-    first = np.isin(entity, entity[place < 5])
-    return np.bincount(place, np.where(first, idf, 0), minlength=n).astype(np.float64)
-
-
-def _bridges(
+def _shared(
     place: NDArray[np.int64],
     entity: NDArray[np.int32],
     idf: NDArray[np.float32],
     question: NDArray[np.int64],
     n: int,
-) -> NDArray[np.float32]:
-    _, first, which = np.unique(entity, return_index=True, return_inverse=True)
-    joins = (place[first][which] < place) & ~np.isin(entity, question)
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """What every candidate shares with others, [n] each.
+
+    Returns:
+        Sum of the idf of its entities that one of the first five holds; and the largest idf of an
+        entity that a better candidate holds and the question does not name.
+    """
+    distinct, best, number = np.unique(entity, return_index=True, return_inverse=True)
+    best_place = place[best]  # pairs are ordered by candidate
+    first = (best_place < 5)[number]
+    joins = ((best_place[number] < place) & ~np.isin(distinct, question)[number]).nonzero()[0]
     bridges = np.zeros(n, dtype=np.float32)
     np.maximum.at(bridges, place[joins], idf[joins])
-    return bridges
+    return np.bincount(place, np.where(first, idf, 0), minlength=n).astype(np.float64), bridges
 
 
 _WALK, _SPECIFICITY = FEATURES.index("walk"), FEATURES.index("specificity")

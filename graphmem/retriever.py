@@ -137,6 +137,8 @@ class Retriever:
             case HippoRag2Config():
                 return self._from_facts(questions, vectors, cosines, config)
         linked = self.names.link(questions)
+        if isinstance(config, LinearRagConfig):
+            self._linear.prepare([found.entities for found in linked], list(cosines), config)
         return [
             self._trace(question, vector, cosine, found.entities, config)
             for question, vector, cosine, found in zip(
