@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +275,7 @@ def search_file(
                 click.echo(render_llm.queries_text(asked))
     except ModelError as error:
         failure = error
+    deque(told_of_fall_backs((ranking for _, ranking in done), preset), maxlen=0)
     if run_file is not None and done:
         lines = write_run(run_file, [q for q, _ in done], [r for _, r in done], k)
         click.echo(f"{run_file}: {len(done)} questions, {lines} lines", err=True)

@@ -31,9 +31,9 @@ class RetrievalConfig:
         lexical_power: Min-max scaled BM25 scores are raised to this power.
         fact_power: Min-max scaled cosines of facts are raised to this power.
         passage_seeds: How many of the best passages are seeds, of each kind; > 0.
-        pull: The walk prefers a passage by exp(pull * cosine + word_pull * b), >= 0.
+        pull: The walk prefers a passage by exp(pull * cosine + word_pull * b), in [0, 20].
         word_pull: b is the BM25 of the question's words outside its names, divided by the best:
-            what is asked about the names; >= 0.
+            what is asked about the names; in [0, 20].
         tolerance: Bound on the L1 error of the walk, > 0.
         candidates: How many of the first passages the second stage orders; 0 leaves it out.
     """
@@ -64,6 +64,8 @@ class RetrievalConfig:
         _check_shares(self, "entity_share", "lexical_share", "fact_share")
         _check_positive(self, "specificity_half", "passage_seeds", "tolerance")
         _require(self, "candidates", self.candidates >= 0, "0 or more")
+        for name in ("pull", "word_pull"):
+            _require(self, name, 0 <= getattr(self, name) <= 20, "in [0, 20]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,10 +60,34 @@ def put_first(
     # Numbers of one sign stand in the same order as their bits, so that 1 less is the next one.
     bits = chances.view(np.int32) + np.arange(rows.size, dtype=np.int32)
     chances = (np.minimum.accumulate(bits) - np.arange(rows.size, dtype=np.int32)).view(np.float32)
+    return above_rest(scores, rows[order], chances)
+
+
+def above_rest(
+    scores: NDArray[np.float32], rows: NDArray[np.int64], values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Give some passages new scores; the rest keeps its order, with its ties, below them.
+
+    The rest is multiplied by a power of two, which is exact, so that no two scores become one.
+
+    Args:
+        scores: Of all P passages, float32 [P].
+        rows: Those with new scores, int64 [n].
+        values: The new scores, > 0, float32 [n].
+
+    Returns:
+        float32 [P].
+
+    >>> above_rest(np.array([4, 3, 2, 1], dtype=np.float32), np.array([1]), np.array([0.5]))
+    array([0.25  , 0.5   , 0.125 , 0.0625], dtype=float32)
+    """
     rest = np.ones(scores.size, dtype=bool)
     rest[rows] = False
     largest = float(scores[rest].max(initial=0))
-    least = float(chances.min(initial=1))
-    final = scores * np.float32(min(1.0, least / (2 * largest)) if largest > 0 else 1.0)
-    final[rows[order]] = chances
+    least = float(values.min(initial=1))
+    factor = 1.0
+    if 0 < least <= 2 * largest:
+        factor = 2.0 ** np.floor(np.log2(least / (2 * largest)))
+    final: NDArray[np.float32] = scores * np.float32(factor)
+    final[rows] = values
     return final

@@ -78,6 +78,8 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
         """Unit vectors, float32 [len(texts), d]; a vector never depends on the rest of the batch.
 
+        May be called by two threads at once: the next questions while these are ranked.
+
         Raises:
             ModelError: The model cannot be loaded or did not answer.
         """

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.fusion import above_rest
 from graphmem.graph import ContextGraph
 
 FEATURES: Final = (
@@ -316,12 +317,8 @@ def rerank(
         odds: Their mixed odds, float32 [n].
         scores: Mass of all passages after the walk, float32 [P].
     """
-    chance = 1 / (1 + np.exp(-odds))
-    least = float(found.mass.min(initial=1))
-    below = float(chance.min(initial=1)) / least if least > 0 else 0.0
-    final: NDArray[np.float32] = scores * np.float32(below)
-    final[found.rows] = chance
-    return final
+    one = np.float32(1)
+    return above_rest(scores, found.rows, one / (one + np.exp(-odds)))
 
 
 def parts_of_odds(

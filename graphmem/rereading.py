@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from graphmem.config import SearchConfig
-from graphmem.errors import ConfigError
+from graphmem.errors import ConfigError, ModelError
 from graphmem.fusion import put_first
 from graphmem.protocols import Embedder, FactFilter, Reranker
 from graphmem.retriever import Retriever
@@ -61,6 +61,11 @@ class RereadingRetriever(Retriever):
         passages = [self.snapshot.passage(int(row)) for row in rows]
         texts = [f"{p.title}\n{p.text}" if p.title else p.text for p in passages]
         values = np.asarray(self.reranker.score(trace.question, texts), dtype=np.float32)
+        if values.shape != rows.shape or not np.isfinite(values).all():
+            raise ModelError(
+                f"{self.reranker.fingerprint}: expected {rows.size} finite scores, one for each "
+                f"passage, got {values.size} of shape {values.shape}"
+            )
         return replace(
             trace, scores=put_first(trace.scores, rows, values), reread=Reread(rows, values)
         )

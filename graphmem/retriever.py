@@ -136,6 +136,11 @@ class Retriever:
                 return self.names.trace(questions, vectors, cosines, config)
             case HippoRag2Config():
                 return self._from_facts(questions, vectors, cosines, config)
+            case FusionConfig():
+                return [
+                    self._fused(question, cosine, config)
+                    for question, cosine in zip(questions, cosines, strict=True)
+                ]
         linked = self.names.link(questions)
         if isinstance(config, LinearRagConfig):
             self._linear.prepare([found.entities for found in linked], list(cosines), config)
@@ -146,6 +151,10 @@ class Retriever:
             )
         ]
 
+    def _fused(self, question: str, cosine: NDArray[np.float32], config: FusionConfig) -> Trace:
+        fused = reciprocal_rank_fusion([cosine, self.names.lexical(question)], config.constant)
+        return Trace(question, "fusion", fused, _NO_ROWS)
+
     def _trace(
         self,
         question: str,
@@ -154,9 +163,6 @@ class Retriever:
         entities: NDArray[np.int64],
         config: SearchConfig,
     ) -> Trace:
-        if isinstance(config, FusionConfig):
-            fused = reciprocal_rank_fusion([cosine, self.names.lexical(question)], config.constant)
-            return Trace(question, "fusion", fused, _NO_ROWS)
         searcher = self._linear if isinstance(config, LinearRagConfig) else self.facts
         if not entities.size:
             return Trace(question, "dense", cosine, entities)

@@ -16,7 +16,7 @@ WORDS = ["errors", "types", "text", "failures"]
 CONTRACTS = ["protocols", "prompts", "lenient", "config"]
 KERNELS = [
     *("mentions", "linking", "graph", "facts", "buckets", "synonymy", "ppr", "paths", "seeds"),
-    *("lexical", "rerank", "fusion"),
+    *("lexical", "fusion", "rerank"),
 ]
 ADAPTERS = ["extraction", "embedding", "reranking", "chat"]
 STAGES = [

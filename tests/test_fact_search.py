@@ -312,6 +312,9 @@ def test_equal_scores_fuse_to_equal_scores():
         lambda: LinearRagConfig(sentences=0),
         lambda: FusionConfig(constant=-1),
         lambda: RetrievalConfig(fact_share=1.5),
+        lambda: RetrievalConfig(pull=-1.0),
+        lambda: RetrievalConfig(word_pull=50.0),
+        lambda: RetrievalConfig(word_pull=float("nan")),
     ],
 )
 def test_options_out_of_range_are_refused(make):

@@ -115,6 +115,19 @@ def test_rerank_orders_candidates_and_keeps_the_rest_below():
     assert ((final >= 0) & (final <= 1)).all()
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_all_others_keep_their_order_below_the_candidates(seed):
+    generator = np.random.default_rng(seed)
+    scores = np.sort(generator.random(2000, dtype=np.float32))[::-1] * np.float32(0.01)
+    scores[3] = scores[2]  # the best of the rest ties with the last candidate
+    odds = generator.normal(0, 5, 3).astype(np.float32)
+    final = rerank(candidates([0]), odds, scores)
+    assert final[:3].min() > final[3]
+    rest = np.lexsort((np.arange(1997), -scores[3:]))
+    assert np.array_equal(np.argsort(-final[3:], kind="stable"), rest)
+    assert np.array_equal(np.diff(final[3:]) == 0, np.diff(scores[3:]) == 0)
+
+
 def test_where_the_question_names_hubs_only_the_walk_decides():
     found = candidates([0])
     evidence = features(GRAPH, DF, found)

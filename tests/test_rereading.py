@@ -265,3 +265,14 @@ def test_an_experiment_compares_with_and_without(tmp_path, folder):
     spec.write_text(text.replace(str(folder), "./no"))
     with pytest.raises(ConfigError, match="unknown reranker"):
         read_experiment(spec)
+
+
+@pytest.mark.parametrize(
+    "answer", [np.array([1, np.nan]), np.array([1, 2, 3]), np.array([[1], [2]]), np.array([])]
+)
+def test_scores_that_are_none_are_refused(tiny_index, answer):
+    reranker = Scripted()
+    reranker.score = lambda question, texts: answer
+    memory = opened(tiny_index, reranker, rerank_depth=2)
+    with pytest.raises(ModelError, match="scripted:1: expected 2 finite scores"):
+        memory.search(HOPS, 2)

@@ -52,8 +52,7 @@ def read_settings(folder: Path, pooling: Pooling | None = None) -> ModelSettings
     _require(activation == "gelu", folder, f"activation '{activation}'", "gelu")
     positions = config.get("position_embedding_type", "absolute")
     _require(positions == "absolute", folder, f"{positions} positions", "absolute ones")
-    # RoBERTa counts positions from the one behind its padding token.
-    first = 0 if kind == "bert" else _integer(config, "pad_token_id", folder, 1) + 1
+    first = first_position(config, folder)
     shape = BertShape(
         layers=_integer(config, "num_hidden_layers", folder),
         hidden=_integer(config, "hidden_size", folder),
@@ -66,6 +65,17 @@ def read_settings(folder: Path, pooling: Pooling | None = None) -> ModelSettings
     max_tokens = read_max_tokens(folder, shape.positions - first)
     prompts = {} if pooling == "classifier" else _read_prompts(folder)
     return ModelSettings(folder.resolve().name, shape, max_tokens, prompts)
+
+
+def first_position(config: dict[str, Any], folder: Path) -> int:
+    """The position of the first token: RoBERTa counts from the one behind its padding token.
+
+    Raises:
+        ConfigError: The padding token is no number.
+    """
+    kind = config.get("model_type", "bert")
+    behind_padding = kind in _KINDS and kind != "bert"
+    return _integer(config, "pad_token_id", folder, 1) + 1 if behind_padding else 0
 
 
 def read_config(folder: Path, *weights: str) -> dict[str, Any]:

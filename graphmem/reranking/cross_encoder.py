@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from graphmem.embedding import weights
 from graphmem.embedding.encoder import CHUNK, Encoder, clean, open_session, read_tokenizer, run
-from graphmem.embedding.folder import read_config, read_max_tokens, read_settings
+from graphmem.embedding.folder import first_position, read_config, read_max_tokens, read_settings
 from graphmem.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ class CrossEncoder:
             self._encoder = Encoder(self._path, settings)
             self._max_tokens = settings.max_tokens
         else:
-            room = config.get("max_position_embeddings") or _UNBOUNDED
-            self._max_tokens = read_max_tokens(self._path, int(room))
+            room = int(config.get("max_position_embeddings") or _UNBOUNDED)
+            self._max_tokens = read_max_tokens(
+                self._path, room - first_position(config, self._path)
+            )
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:

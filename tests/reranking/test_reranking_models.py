@@ -138,6 +138,17 @@ def test_an_exported_graph_of_another_kind(tmp_path):
     assert CrossEncoder(folder).fingerprint != before
 
 
+def test_an_export_of_a_roberta_has_two_positions_less(tmp_path):
+    folder, _ = export(tmp_path / "export")
+    config = json.loads((folder / "config.json").read_text())
+    lengths = {}
+    for kind in ("bert", "xlm-roberta"):
+        changed = {**config, "model_type": kind, "max_position_embeddings": 20, "pad_token_id": 1}
+        (folder / "config.json").write_text(json.dumps(changed))
+        lengths[kind] = CrossEncoder(folder).fingerprint.split(":")[2]
+    assert lengths == {"bert": "20", "xlm-roberta": "18"}
+
+
 def test_exports_that_are_no_reranker(tmp_path):
     folder, _ = export(tmp_path / "two", labels=2)
     with pytest.raises(ModelError, match="expected one number for a pair"):
