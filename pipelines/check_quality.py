@@ -56,7 +56,8 @@ def check_set(
 ) -> Iterable[dict[str, Any]]:
     """Index one set, run every preset over its questions, and score the runs.
 
-    NAME+triples is the set with spaCy's names and the triples of its openie.json.
+    NAME+triples is the set with spaCy's names and the triples of its openie.json; PRESET+lower asks
+    its questions in small letters.
     """
     folder = data / name.removesuffix("+triples")
     index = work / f"{name}.index"
@@ -66,14 +67,18 @@ def check_set(
     started = time.monotonic()
     graphmem("index", folder / "corpus.jsonl", "--index", index, *triples)
     seconds = time.monotonic() - started
-    gold = {
-        record["id"]: set(record["gold"])
-        for record in map(json.loads, (folder / "questions.jsonl").open(encoding="utf-8"))
-    }
+    written = folder / "questions.jsonl"
+    lower = work / f"{name}.lower.jsonl"
+    records = [json.loads(line) for line in written.open(encoding="utf-8")]
+    lower.write_text(
+        "".join(json.dumps({**r, "question": r["question"].lower()}) + "\n" for r in records)
+    )
+    gold = {record["id"]: set(record["gold"]) for record in records}
     for preset, bounds in expected.items():
         run = work / f"{name}.{preset}.trec"
-        queries = folder / "questions.jsonl"
-        graphmem("search", index, "--queries", queries, "--run", run, "--preset", preset)
+        queries = lower if preset.endswith("+lower") else written
+        ranked = ("--run", run, "--preset", preset.removesuffix("+lower"))
+        graphmem("search", index, "--queries", queries, *ranked)
         scores = recall(read_run(run), gold)
         at = scores["recall@5"]
         low, high = bounds["recall@5"]
