@@ -262,6 +262,20 @@ class ContextGraph:
         return block_array([[None, self.weights], [self.weights.T, None]], format="csr")
 
 
+def entries_of_rows(
+    matrix: csr_array, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the entries of some rows stand: how many each has, [r], and their places, row by row.
+
+    >>> entries_of_rows(csr_array(np.array([[1, 0], [1, 1], [0, 1]])), np.array([2, 1]))
+    (array([1, 2]), array([3, 1, 2]))
+    """
+    starts = matrix.indptr[rows].astype(np.int64)
+    counts = matrix.indptr[rows + 1] - starts
+    before = np.cumsum(counts) - counts
+    return counts, np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
+
+
 def context_graph(weights: csr_array) -> ContextGraph:
     """Derive what walks read from the weighted context edges, CSR [E, P].
 

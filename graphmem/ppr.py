@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from graphmem.graph import ContextGraph
+from graphmem.graph import ContextGraph, entries_of_rows
 
 Vector = NDArray[np.floating[Any]]  # float32, but where a small part of a vector counts
 _EXACT = 1e-12
@@ -144,9 +144,8 @@ def entity_mass(
         float32 [a].
     """
     weights = graph.weights
-    counts = weights.indptr[entities + 1] - weights.indptr[entities]
+    counts, edges = entries_of_rows(weights, entities)
     starts = np.cumsum(counts) - counts
-    edges = np.repeat(weights.indptr[entities] - starts, counts) + np.arange(counts.sum())
     passages = weights.indices[edges]
     handed = weights.data[edges] * (passage_mass[passages] / graph.degrees[passages])
     mass: Vector = np.float32(damping) * np.add.reduceat(handed, starts) if starts.size else handed

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.fusion import above_rest
-from graphmem.graph import ContextGraph
+from graphmem.graph import ContextGraph, entries_of_rows
 
 FEATURES: Final = (
     "walk",  # log of the mass, divided by the largest
@@ -167,10 +167,7 @@ def _shared_entities(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Pairs of candidate and entity, of those entities that stand in several passages."""
     edges = graph.shared_transposed
-    starts = edges.indptr[rows].astype(np.int64)
-    counts = edges.indptr[rows + 1] - starts
-    first = np.cumsum(counts) - counts
-    places = np.repeat(starts - first, counts) + np.arange(int(counts.sum()))
+    counts, places = entries_of_rows(edges, rows)
     return np.repeat(np.arange(rows.size), counts), edges.indices[places]
 
 
