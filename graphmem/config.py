@@ -24,18 +24,16 @@ class RetrievalConfig:
         specificity_half: The s that halves this share: hubs say little about a passage; > 0.
         entity_power: An entity's seed weight is df^-entity_power.
         lexical_share: Share of BM25 in the passage part, the rest is dense, in [0, 1].
-        fact_share: Share of the passage part that goes to the passages of the facts nearest to the
-            question, where the index has facts; the others shrink; in [0, 1]. On musique_train100
-            with GPT-3.5's triples 0.05 to 0.2 moved recall@5 by -1.4 to +0.8: noise, hence 0.
         dense_power: Min-max scaled cosines are raised to this power.
         lexical_power: Min-max scaled BM25 scores are raised to this power.
-        fact_power: Min-max scaled cosines of facts are raised to this power.
         passage_seeds: How many of the best passages are seeds, of each kind; > 0.
         pull: The walk prefers a passage by exp(pull * cosine + word_pull * b), in [0, 20].
         word_pull: b is the BM25 of the question's words outside its names, divided by the best:
             what is asked about the names; in [0, 20].
         tolerance: Bound on the L1 error of the walk, > 0.
         candidates: How many of the first passages the second stage orders; 0 leaves it out.
+        fact_weight: What a standard deviation in each feature of `fact_evidence` adds to the
+            log-odds of a candidate, where the index has facts; in [0, 20].
     """
 
     route: Route = "graph"
@@ -44,15 +42,14 @@ class RetrievalConfig:
     specificity_half: float = 0.05
     entity_power: float = 2.0
     lexical_share: float = 0.4
-    fact_share: float = 0.0
     dense_power: float = 8.0
     lexical_power: float = 3.0
-    fact_power: float = 8.0
     passage_seeds: int = 200
     pull: float = 3.0
     word_pull: float = 1.5
     tolerance: float = 1e-2
     candidates: int = 40
+    fact_weight: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse what is out of range.
@@ -61,10 +58,10 @@ class RetrievalConfig:
             ConfigError: Naming the option, its value and its range.
         """
         _check_walk(self)
-        _check_shares(self, "entity_share", "lexical_share", "fact_share")
+        _check_shares(self, "entity_share", "lexical_share")
         _check_positive(self, "specificity_half", "passage_seeds", "tolerance")
         _require(self, "candidates", self.candidates >= 0, "0 or more")
-        for name in ("pull", "word_pull"):
+        for name in ("pull", "word_pull", "fact_weight"):
             _require(self, name, 0 <= getattr(self, name) <= 20, "in [0, 20]")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.config import HippoRagConfig, RetrievalConfig, SearchConfig
+from graphmem.fact_evidence import FACT_FEATURES
 from graphmem.fact_search import Walk
 from graphmem.facts import joining_fact
 from graphmem.mentions import TokenHasher, find_names
@@ -73,7 +74,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A feature of the second stage (`rerank.FEATURES`) and what it adds to a hit's log-odds."""
+    """A feature of the second stage and what it adds to a hit's log-odds.
+
+    `feature` is one of `rerank.FEATURES` or `fact_evidence.FACT_FEATURES`.
+    """
 
     feature: str
     odds: float
@@ -287,14 +291,17 @@ def _second_stage(
     if (
         trace.candidates is None
         or trace.evidence is None
+        or trace.fact_parts is None
         or not isinstance(config, RetrievalConfig)
     ):
         return [() for _ in rows]
     parts = parts_of_odds(retriever.names.model, trace.evidence, config.specificity_half)
+    parts = np.concatenate([parts, trace.fact_parts], axis=1)
+    names = FEATURES + FACT_FEATURES
     place = {int(row): i for i, row in enumerate(trace.candidates)}
     return [
         tuple(
-            Part(FEATURES[f], float(parts[place[int(row)], f]))
+            Part(names[f], float(parts[place[int(row)], f]))
             for f in np.argsort(-np.abs(parts[place[int(row)]]), kind="stable")[:_PARTS]
         )
         if int(row) in place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +17,7 @@ from graphmem.facts import (
     FactTable,
     Strings,
     fact_adjacency,
+    normalise_part,
     passages_per_phrase,
     phrase_adjacency,
 )
@@ -123,22 +126,29 @@ class FactSearcher:
         columns = (edges.weights.astype(np.float32), (edges.targets, edges.sources))
         return csr_array(columns, shape=shape)
 
+    @cached_property
+    def statements(self) -> csr_array:
+        """Which passage states which fact, 0 or 1, [P, F]."""
+        edges = self.table.statements
+        shape = (self._passages, len(self.table.predicates))
+        columns = (np.ones(edges.targets.size, dtype=np.bool_), (edges.targets, edges.sources))
+        return csr_array(columns, shape=shape)
+
+    def phrases_named(self, names: Sequence[str]) -> Rows:
+        """The phrase that is each name, -1 where there is none, int64 [a]."""
+        rows = [self._phrase(normalise_part(name)) for name in names]
+        return np.array(rows, dtype=np.int64)
+
+    def _phrase(self, name: str) -> int:
+        phrases = self.table.phrases
+        row = bisect_left(phrases, name)  # they are sorted
+        return row if row < len(phrases) and phrases[row] == name else -1
+
     def best_facts(self, vector: Vector, count: int) -> tuple[Rows, Vector, Vector]:
         """The facts nearest to a question: rows, cosines, and cosines on the scale 0 to 1."""
         cosines = np.einsum("fd,d->f", self.graph.fact_vectors, vector)
         rows = top_rows(cosines, count)
         return rows, cosines[rows], min_max(cosines, rows)
-
-    def best_by_passage(self, vector: Vector) -> Vector:
-        """Cosine of the question with the nearest fact of every passage, float32 [P].
-
-        A passage without facts gets the lowest of all.
-        """
-        cosines = np.einsum("fd,d->f", self.graph.fact_vectors, vector)
-        best = np.full(self._passages, cosines.min(), dtype=np.float32)
-        stated = self.table.statements
-        np.maximum.at(best, stated.targets, cosines[stated.sources])
-        return best
 
     def walk_from_facts(
         self, facts: Rows, scores: Vector, cosine: Vector, config: HippoRag2Config

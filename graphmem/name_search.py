@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.config import RetrievalConfig
+from graphmem.fact_evidence import FACT_FEATURES, fact_evidence
 from graphmem.fact_search import FactSearcher
 from graphmem.linking import Linked, link_questions
 from graphmem.mentions import TokenHasher
 from graphmem.ppr import entity_mass, passage_pagerank
+from graphmem.protocols import Embedder
 from graphmem.rerank import Candidates, TreeEnsemble, features, load_model, mixed_odds, rerank
-from graphmem.seeds import choose_seeds, top_rows
+from graphmem.seeds import Seeds, choose_seeds, top_rows
 from graphmem.snapshot import Snapshot
 from graphmem.trace import Trace
 
@@ -28,36 +30,65 @@ class NameSearcher:
     What a question gets is the same alone, bit by bit.
     """
 
-    def __init__(self, snapshot: Snapshot, facts: FactSearcher | None) -> None:
-        """Take the index, and what searches its facts, where it has some."""
+    def __init__(self, snapshot: Snapshot, embedder: Embedder, facts: FactSearcher | None) -> None:
+        """Take the index, its embedder, and what searches its facts, where it has some."""
         self._snapshot = snapshot
+        self._embedder = embedder
         self._facts = facts
         self._hasher = TokenHasher()
 
     def trace(
         self,
         questions: Sequence[str],
-        vectors: NDArray[np.float32],
         cosines: NDArray[np.float32],
         config: RetrievalConfig,
     ) -> list[Trace]:
         """Walk for every question, and order the first passages by the second stage."""
-        walked = self.walks(questions, vectors, cosines, config)
+        walked = self.walks(questions, cosines, config)
         found = [candidates for _, candidates in walked if candidates is not None]
         evidence = [self.evidence(candidates) for candidates in found]
         # The trees see the candidates of all questions in one pass.
         odds = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
         borders = np.cumsum([len(rows) for rows in evidence])[:-1]
-        second = zip(evidence, np.split(odds, borders), strict=True) if found else iter(())
+        facts = self._fact_parts(found, config)
+        second = zip(evidence, np.split(odds, borders), facts, strict=True) if found else iter(())
         traces = []
         for trace, candidates in walked:
             if candidates is not None:
-                rows, part = next(second)
-                odds_here = mixed_odds(part, rows, config.specificity_half)
-                scores = rerank(candidates, odds_here, trace.scores)
-                trace = replace(trace, scores=scores, candidates=candidates.rows, evidence=rows)
+                rows, part, stated = next(second)
+                odds_here = mixed_odds(part, rows, config.specificity_half) + stated.sum(axis=1)
+                trace = replace(
+                    trace,
+                    scores=rerank(candidates, odds_here, trace.scores),
+                    candidates=candidates.rows,
+                    evidence=rows,
+                    fact_parts=stated,
+                )
             traces.append(trace)
         return traces
+
+    def _fact_parts(
+        self, found: Sequence[Candidates], config: RetrievalConfig
+    ) -> list[NDArray[np.float32]]:
+        """What facts add to the log-odds of all candidates, [n, len(FACT_FEATURES)] each."""
+        nothing = [np.zeros((c.rows.size, len(FACT_FEATURES)), dtype=np.float32) for c in found]
+        asking = [i for i, candidates in enumerate(found) if candidates.asked]
+        if self._facts is None or not config.fact_weight or not asking:
+            return nothing
+        asked = self._embedder.embed([found[i].asked for i in asking], "question")
+        parts = nothing
+        for i, vector in zip(asking, asked, strict=True):
+            names = [self._snapshot.labels[int(row)] for row in found[i].question]
+            evidence = fact_evidence(
+                self._facts,
+                found[i].rows,
+                self._facts.phrases_named(names),
+                found[i].question_weights,
+                vector,
+                config.damping,
+            )
+            parts[i] = np.float32(config.fact_weight) * evidence
+        return parts
 
     def evidence(self, found: Candidates) -> NDArray[np.float32]:
         """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
@@ -66,7 +97,6 @@ class NameSearcher:
     def walks(
         self,
         questions: Sequence[str],
-        vectors: NDArray[np.float32],
         cosines: NDArray[np.float32],
         config: RetrievalConfig,
     ) -> list[tuple[Trace, Candidates | None]]:
@@ -80,14 +110,11 @@ class NameSearcher:
         if not named:
             return walked
         snapshot = self._snapshot
-        facts: NDArray[np.float32] | None = None
         lexical = [self.lexical(questions[place]) for place in named]
         seeds = []
         for place, words in zip(named, lexical, strict=True):
-            if self._facts is not None and config.fact_share > 0:
-                facts = self._facts.best_by_passage(vectors[place])
             entities = linked[place].entities
-            seeds.append(choose_seeds(entities, snapshot.df, cosines[place], words, config, facts))
+            seeds.append(choose_seeds(entities, snapshot.df, cosines[place], words, config))
         pull = self._pull(cosines[named], [linked[place].rest for place in named], config)
         restart = np.zeros((snapshot.passages, len(named)), dtype=np.float32)
         for column, seed in enumerate(seeds):
@@ -106,7 +133,9 @@ class NameSearcher:
             trace = Trace(questions[place], "graph", mass[i], entities, seeds[i], pull[i])
             found = None
             if config.candidates:
-                found = self._candidates(trace, cosines[place], lexical[i], config)
+                found = self._candidates(
+                    trace, seeds[i], linked[place].rest, cosines[place], lexical[i], config
+                )
             walked[place] = trace, found
         return walked
 
@@ -126,6 +155,8 @@ class NameSearcher:
     def _candidates(
         self,
         trace: Trace,
+        seeds: Seeds,
+        rest: str,
         cosine: NDArray[np.float32],
         lexical: NDArray[np.float32],
         config: RetrievalConfig,
@@ -148,7 +179,9 @@ class NameSearcher:
             snapshot.vectors[rows],
             subjects,
             subject_mass,
-            trace.entities,
+            seeds.entities,
+            seeds.entity_weights,
+            rest,
         )
 
     def link(self, questions: Sequence[str]) -> list[Linked]:

@@ -64,6 +64,8 @@ class Candidates:
         subjects: Row of the entity each is about, -1 where there is none, int64 [n].
         subject_mass: Mass of that entity after the walk, float32 [n].
         question: Rows of the question's entities, int64 [a].
+        question_weights: Their seed weights, float32 [a].
+        asked: The question's words that belong to no name.
     """
 
     rows: NDArray[np.int64]
@@ -74,6 +76,8 @@ class Candidates:
     subjects: NDArray[np.int64]
     subject_mass: NDArray[np.float32]
     question: NDArray[np.int64]
+    question_weights: NDArray[np.float32]
+    asked: str
 
 
 def features(

@@ -133,7 +133,7 @@ class Retriever:
                 both = zip(questions, cosines, strict=True)
                 return [Trace(question, "dense", cosine, _NO_ROWS) for question, cosine in both]
             case RetrievalConfig():
-                return self.names.trace(questions, vectors, cosines, config)
+                return self.names.trace(questions, cosines, config)
             case HippoRag2Config():
                 return self._from_facts(questions, vectors, cosines, config)
             case FusionConfig():
@@ -184,7 +184,7 @@ class Retriever:
     ) -> list[Candidates | None]:
         """The first `config.candidates` passages of every walk, None where there is no walk."""
         vectors = self.embedder.embed(questions, "question")
-        walked = self.names.walks(questions, vectors, self._cosines(vectors), config)
+        walked = self.names.walks(questions, self._cosines(vectors), config)
         return [candidates for _, candidates in walked]
 
     def evidence(self, found: Candidates) -> NDArray[np.float32]:
@@ -248,7 +248,8 @@ class Retriever:
     @cached_property
     def names(self) -> NameSearcher:
         """Searches the graph of names and passages."""
-        return NameSearcher(self.snapshot, None if self.snapshot.facts is None else self.facts)
+        facts = None if self.snapshot.facts is None else self.facts
+        return NameSearcher(self.snapshot, self.embedder, facts)
 
     @cached_property
     def _linear(self) -> LinearSearcher:

@@ -40,7 +40,6 @@ def choose_seeds(
     cosine: NDArray[np.float32],
     lexical: NDArray[np.float32],
     config: RetrievalConfig,
-    facts: NDArray[np.float32] | None = None,
 ) -> Seeds:
     """Weigh the entities of a question and the passages it resembles.
 
@@ -50,7 +49,6 @@ def choose_seeds(
         cosine: Similarity of every passage to the question, float32 [P], P >= 1.
         lexical: BM25 of every passage, >= 0, float32 [P].
         config: Shares and powers.
-        facts: Similarity of the best fact of every passage, float32 [P]; None without facts.
     """
     share = 0.0
     entity_weights = np.zeros(0, dtype=np.float32)
@@ -61,14 +59,12 @@ def choose_seeds(
         powered = specificity**config.entity_power
         entity_weights = (share * powered / powered.sum()).astype(np.float32)
     passage_part = np.zeros_like(cosine)
-    fact_share = config.fact_share if facts is not None else 0.0
-    lexical_share = (1 - fact_share) * (config.lexical_share if lexical.max() > 0 else 0.0)
+    lexical_share = config.lexical_share if lexical.max() > 0 else 0.0
     for scores, part, power in (
-        (cosine, 1 - fact_share - lexical_share, config.dense_power),
+        (cosine, 1 - lexical_share, config.dense_power),
         (lexical, lexical_share, config.lexical_power),
-        (facts, fact_share, config.fact_power),
     ):
-        if scores is not None and part > 0:
+        if part > 0:
             rows = top_rows(scores, config.passage_seeds)
             sharpened = min_max(scores, rows) ** np.float32(power)
             passage_part[rows] += np.float32(part) * sharpened / sharpened.sum()

@@ -41,6 +41,7 @@ class Trace:
         candidates: Rows of the passages that the second stage ordered, int64 [n], in the order of
             the walk; None where there was no second stage.
         evidence: Their features, float32 [n, F].
+        fact_parts: What facts added to the log-odds of each, float32 [n, len(FACT_FEATURES)].
         phrases: In preset hipporag the phrase that each of `entities` was linked to, int64 [a].
         reread: What a reranker did after all this; None where there was none.
     """
@@ -55,5 +56,6 @@ class Trace:
     facts: tuple[Triple, ...] = ()
     candidates: NDArray[np.int64] | None = None
     evidence: NDArray[np.float32] | None = None
+    fact_parts: NDArray[np.float32] | None = None
     phrases: NDArray[np.int64] | None = None
     reread: Reread | None = None

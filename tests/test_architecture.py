@@ -37,6 +37,7 @@ STAGES = [
         "indexer",
         "statistics",
         "fact_search",
+        "fact_evidence",
         "linear_search",
         "trace",
         "name_search",

@@ -135,26 +135,6 @@ def test_without_a_known_name_the_presets_that_need_one_are_dense(memory):
         assert memory.search("what is bread made of?", preset=preset).route == "dense"
 
 
-def test_facts_move_the_default_ranking_only_where_asked(memory):
-    with_facts = memory.search(QUESTION, k=5, preset=RetrievalConfig(fact_share=0.5))
-    without = memory.search(QUESTION, k=5)
-    assert [h.score for h in with_facts.hits] != [h.score for h in without.hits]
-
-
-def test_default_scores_do_not_change_on_an_index_without_facts(tmp_path):
-    class Names(Extractor):
-        fingerprint = "names:1"
-
-        def extract(self, passages):
-            return [Extraction(x.entities) for x in super().extract(passages)]
-
-    plain = GraphMemory.open(tmp_path / "i", embedder=HashingEmbedder(), extractor=Names())
-    plain.add(PASSAGES)
-    some = plain.search(QUESTION, k=5, preset=RetrievalConfig(fact_share=0.5))
-    none = plain.search(QUESTION, k=5, preset=RetrievalConfig(fact_share=0))
-    assert some == none
-
-
 @pytest.mark.parametrize("preset", ["default", "hipporag2", "linearrag"])
 def test_walks_are_explained(memory, preset):
     explanation = memory.explain(QUESTION, k=3, preset=preset)
@@ -311,7 +291,8 @@ def test_equal_scores_fuse_to_equal_scores():
         lambda: LinearRagConfig(threshold=2),
         lambda: LinearRagConfig(sentences=0),
         lambda: FusionConfig(constant=-1),
-        lambda: RetrievalConfig(fact_share=1.5),
+        lambda: RetrievalConfig(fact_weight=-1),
+        lambda: RetrievalConfig(fact_weight=21),
         lambda: RetrievalConfig(pull=-1.0),
         lambda: RetrievalConfig(word_pull=50.0),
         lambda: RetrievalConfig(word_pull=float("nan")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -40,6 +41,8 @@ def candidates(question: list[int]) -> Candidates:
         subjects=np.array([0, 1, 2]),
         subject_mass=np.array([0.3, 0.15, 0], dtype=np.float32),
         question=np.array(question, dtype=np.int64),
+        question_weights=np.ones(len(question), dtype=np.float32),
+        asked="who directed",
     )
 
 
@@ -70,15 +73,8 @@ def test_features_by_hand():
 
 def test_a_passage_without_subject_is_told_apart():
     found = candidates([0])
-    bare = Candidates(
-        found.rows,
-        found.mass,
-        found.cosine,
-        found.lexical,
-        found.vectors,
-        np.array([-1, -1, -1]),
-        np.zeros(3, dtype=np.float32),
-        found.question,
+    bare = replace(
+        found, subjects=np.array([-1, -1, -1]), subject_mass=np.zeros(3, dtype=np.float32)
     )
     evidence = features(GRAPH, DF, bare)
     assert column(evidence, "has subject") == [0, 0, 0]
