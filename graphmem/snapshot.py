@@ -48,7 +48,7 @@ from graphmem.store import row_key
 from graphmem.synonymy import RULE, Synonyms
 from graphmem.types import Passage
 
-FORMAT = 2
+FORMAT = 3
 """Version of the columns below; another version must be assembled again."""
 
 _POINTER = "CURRENT"
