@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -33,32 +32,35 @@ class Extracted:
     stopped: BudgetExceeded | None = None
 
 
-class _Texts(Sequence[Passage]):
+class _Packs(Sequence[Sequence[Passage]]):
     """The texts of these hashes, read when their turn comes."""
 
-    def __init__(self, store: Store, hashes: Sequence[str]) -> None:
+    def __init__(self, store: Store, packs: Sequence[Sequence[str]]) -> None:
         self._store = store
-        self._hashes = hashes
+        self._packs = packs
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self._packs)
 
     @overload
-    def __getitem__(self, row: int) -> Passage: ...
+    def __getitem__(self, number: int) -> Sequence[Passage]: ...
 
     @overload
-    def __getitem__(self, row: slice) -> Sequence[Passage]: ...
+    def __getitem__(self, number: slice) -> Sequence[Sequence[Passage]]: ...
 
-    def __getitem__(self, row: int | slice) -> Passage | Sequence[Passage]:
-        if isinstance(row, slice):
-            return _Texts(self._store, self._hashes[row])
-        return self._store.texts([self._hashes[row]])[0]
+    def __getitem__(self, number: int | slice) -> Sequence[Passage] | Sequence[Sequence[Passage]]:
+        if isinstance(number, slice):
+            return _Packs(self._store, self._packs[number])
+        return self._store.texts(self._packs[number])
 
 
 def extract_each(
     store: Store, extractor: EachExtractor, max_failures: float, tell: Progress
 ) -> Extracted:
     """Extract every text that lacks it, those that failed before too; failures are recorded.
+
+    Packs are recorded before the first call and committed whole: after a kill the same are asked
+    again, whatever was added meanwhile, so that what was in flight comes from a cache.
 
     Args:
         store: Where texts come from and extractions go.
@@ -71,69 +73,67 @@ def extract_each(
         EndpointError: Every call would fail alike; what succeeded is kept.
     """
     name = extractor.fingerprint
-    pending = set(store.unextracted(name))
-    handed = _whole_packs(store, pending, extractor.pack)
+    pending = store.unextracted(name)
+    packs = _cut_packs(pending, store.packs(name), extractor.pack)
+    if extractor.pack > 1:
+        store.save_packs(name, packs)
     done = empty = failed = 0
     tell("extract", 0, len(pending))
     try:
-        with closing(extractor.extract_each(_Texts(store, handed))) as outcomes:
-            for position, outcome in outcomes:
-                if handed[position] not in pending:
-                    continue
-                if isinstance(outcome, Extraction):
-                    store.save_extraction(handed[position], name, outcome)
-                    done += 1
-                    empty += is_empty(outcome)
-                else:
-                    store.save_failure(handed[position], name, str(outcome))
-                    failed += 1
-                    check_failures(failed, done + failed, max_failures)
+        with closing(extractor.extract_each(_Packs(store, packs))) as results:
+            for number, outcomes in results:
+                store.save_outcomes(name, dict(zip(packs[number], outcomes, strict=True)))
+                found = [outcome for outcome in outcomes if isinstance(outcome, Extraction)]
+                done += len(found)
+                empty += sum(map(is_empty, found))
+                failed += len(outcomes) - len(found)
+                check_failures(failed, done + failed, max_failures)
                 tell("extract", done + failed, len(pending))
     except BudgetExceeded as error:
         return Extracted(done, empty, failed, error)
     return Extracted(done, empty, failed)
 
 
-def _whole_packs(store: Store, pending: set[str], pack: int) -> list[str]:
-    """Hashes of the pending texts, with all others of their packs.
+def _cut_packs(pending: Sequence[str], waiting: Mapping[str, str], pack: int) -> list[list[str]]:
+    """The pending texts as they are asked about together, by the hash of the first of each pack.
 
-    Packs are cut from all texts, whatever is done: then a run that was killed asks again what was
-    asked before, and the answers come from the cache.
+    Packs that wait stay as they are. A text that failed waits in a pack of its own: together with
+    others it would get the same answer from a cache, and its neighbours need none. What is in no
+    pack is cut into new ones.
+
+    Args:
+        pending: Hashes of the texts, sorted.
+        waiting: The name of the pack of those that are in one.
+        pack: How many are at most in a new pack.
+
+    >>> _cut_packs(["a", "b", "c", "d", "e"], {"b": "b", "d": "b"}, 2)
+    [['a', 'c'], ['b', 'd'], ['e']]
     """
-    if pack == 1:
-        return sorted(pending)
-    everything = store.unextracted("")  # the name of no extractor
-    packs = [everything[start : start + pack] for start in range(0, len(everything), pack)]
-    return [digest for together in packs if pending.intersection(together) for digest in together]
+    new = [digest for digest in pending if digest not in waiting]
+    packs = {new[start]: new[start : start + pack] for start in range(0, len(new), pack)}
+    for digest in pending:
+        if digest in waiting:
+            packs.setdefault(waiting[digest], []).append(digest)
+    return [packs[name] for name in sorted(packs)]
 
 
-def sample_unextracted(
-    store: Store | None, passages: Iterable[Passage], fingerprint: str, most: int = 200
-) -> tuple[list[Passage], int]:
-    """A sample of the texts that adding `passages` would have extracted, and how many they are.
+def planned_packs(
+    store: Store | None, passages: Iterable[Passage], fingerprint: str, pack: int
+) -> list[list[Passage]]:
+    """What adding `passages` would have extracted, in the packs that it would be asked in.
 
     Args:
         store: What is there already, None for nothing.
         passages: What would be added.
         fingerprint: The extractor's.
-        most: Size of the sample, which is drawn evenly and always the same.
+        pack: How many texts it asks about together.
     """
     there = store.passages() if store else []
-    extracted = {text_hash(p) for p in store.passages(fingerprint)} if store else set()
-    rng = random.Random(0)
-    seen = set(extracted)
-    sample: list[Passage] = []
-    for passage in chain(there, passages):
-        digest = text_hash(passage)
-        if digest in seen:
-            continue
-        seen.add(digest)
-        count = len(seen) - len(extracted)
-        if count <= most:
-            sample.append(passage)
-        elif (place := rng.randrange(count)) < most:
-            sample[place] = passage
-    return sample, len(seen) - len(extracted)
+    texts = {text_hash(passage): passage for passage in chain(there, passages)}
+    for passage in store.passages(fingerprint) if store else ():
+        texts.pop(text_hash(passage))
+    packs = _cut_packs(sorted(texts), store.packs(fingerprint) if store else {}, pack)
+    return [[texts[digest] for digest in together] for together in packs]
 
 
 def is_empty(extraction: Extraction) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def index_passages(
     tell = progress or (lambda stage, done, total: None)
     made_with = {"extractor": extractor.fingerprint, "embedder": embedder.fingerprint}
     with _writer_lock(index), Store.open(index / STORE) as store:
-        check_fingerprints(index, store.meta(), made_with)
+        check_fingerprints(index, store.meta(), made_with, settings)
         added = store.add(_counted(passages, tell))
         if not store.count():
             raise DataError("no passages in the input: every source is empty")
@@ -151,19 +152,49 @@ def _check_some_complete(
     )
 
 
-def check_fingerprints(index: Path, meta: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+def check_fingerprints(
+    index: Path,
+    meta: Mapping[str, str],
+    wanted: Mapping[str, str],
+    settings: Mapping[str, str] | None = None,
+) -> None:
     """Compare what an index was made with to what it is used with.
+
+    Args:
+        index: The index folder.
+        meta: What it was made with, fingerprints and settings.
+        wanted: Fingerprints that it is used with.
+        settings: With what settings; where they are the same, it is the version that changed.
 
     Raises:
         IndexMismatchError: They differ; says in what, and what to run.
     """
     for part, fingerprint in wanted.items():
         found = meta.get(part, fingerprint)
-        if found != fingerprint:
+        if found == fingerprint:
+            continue
+        if settings and meta.get(f"{part}_spec") and settings.items() <= meta.items():
             raise IndexMismatchError(
-                f"{index}: made with the {part} {found}, not {fingerprint}: "
-                f"use the {part} it was made with, or index the sources into a new folder"
+                f"{index}: made with another version of the same {part}, {found}, now "
+                f"{fingerprint}: make a new index, and remove this one then: {_command(meta)}"
             )
+        raise IndexMismatchError(
+            f"{index}: made with the {part} {found}, not {fingerprint}: "
+            f"use the {part} it was made with, or index the sources into a new folder"
+        )
+
+
+def _command(meta: Mapping[str, str]) -> str:
+    """How to make an index with the settings of this one."""
+    options = {
+        "--extractor": meta.get("extractor_spec", ""),
+        "--spacy-model": meta.get("spacy_model", ""),
+        "--model": meta.get("chat_model", ""),
+        "--pack": meta.get("pack", ""),
+        "--embedder": meta.get("embedder_spec", ""),
+    }
+    words = [f"{option} {shlex.quote(value)}" for option, value in options.items() if value]
+    return " ".join(["graphmem index SOURCE --index NEW", *words])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from graphmem.prompts import REPAIR
-from graphmem.protocols import ChatModel, Forgetful
+from graphmem.protocols import ChatModel, Remembering
 from graphmem.types import ChatRequest, Completion, Message
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def ask(chat: ChatModel, request: ChatRequest, read: Callable[[Completion], T]) 
         return read(answer), True
     except ValueError as error:
         reason = _reason(answer, error)
-    if isinstance(chat, Forgetful):
+    if isinstance(chat, Remembering):
         chat.forget(again)
         chat.forget(request)
     shown = " ".join(answer.text.split())[:_QUOTED]

@@ -19,10 +19,11 @@ from graphmem.config import HippoRag2Config, SearchConfig, preset
 from graphmem.corpus import ReadReport, read_passages
 from graphmem.errors import ConfigError, DataError
 from graphmem.explain import Explanation, explain
-from graphmem.extracting import sample_unextracted
+from graphmem.extracting import planned_packs
 from graphmem.extraction import load_extractor
 from graphmem.extraction.combined import NamesAndFacts
-from graphmem.extraction.openie import Estimate, LlmExtractor
+from graphmem.extraction.estimate import Estimate
+from graphmem.extraction.openie import LlmExtractor
 from graphmem.indexer import (
     MAX_FAILURES,
     RESPONSES,
@@ -245,7 +246,9 @@ class GraphMemory(Asking):
         overlap: int = 0,
         report: ReadReport | None = None,
     ) -> Estimate:
-        """What adding these would take of the chat model, from a sample; calls and writes nothing.
+        """What adding these would take of the chat model; calls and writes nothing.
+
+        The calls are those that `add` makes if every answer can be used, after a kill too.
 
         Args:
             sources: As for `add`.
@@ -266,12 +269,12 @@ class GraphMemory(Asking):
             if store is not None:
                 wanted = {"extractor": name, "embedder": self._embedder.fingerprint}
                 check_fingerprints(self.path, store.meta(), wanted)
-            sample, total = sample_unextracted(store, passages, name)
+            packs = planned_packs(store, passages, name, self._pack)
         facts = self.extractor
         facts = facts.facts if isinstance(facts, NamesAndFacts) else facts
         if isinstance(facts, LlmExtractor):
-            return facts.estimate(sample, total, price)
-        return Estimate(total, 0, 0, 0, None if price is None else 0.0, 0.0)
+            return facts.estimate(packs, price)
+        return Estimate(sum(map(len, packs)), 0, 0, 0, None if price is None else 0.0, 0.0)
 
     def _passage_tokens(self) -> int:
         """What the embedder reads whole; no limit for imported triples, made of whole records."""

@@ -42,13 +42,15 @@ class EachExtractor(Protocol):
 
     @property
     def pack(self) -> int:
-        """How many passages, one after the other, share what is asked; 1 where each is alone."""
+        """How many passages are best asked about together; 1 where each is alone."""
         ...
 
     def extract_each(
-        self, passages: Sequence[Passage]
-    ) -> Generator[tuple[int, Extraction | ExtractionError | ModelError], None, None]:
-        """Position and outcome of every passage, as they come.
+        self, packs: Sequence[Sequence[Passage]]
+    ) -> Generator[tuple[int, Sequence[Extraction | ExtractionError | ModelError]], None, None]:
+        """Number of a pack and the outcomes of its passages, in any order of packs.
+
+        Passages of one pack share what is asked; a pack is read when its turn comes.
 
         Raises:
             BudgetExceeded: The budget is used up; after the outcomes of the calls under way.
@@ -163,8 +165,12 @@ class ChatModel(Protocol):
 
 
 @runtime_checkable
-class Forgetful(Protocol):
-    """A chat model that remembers answers and can drop one that proved useless."""
+class Remembering(Protocol):
+    """A chat model that keeps answers, and can drop one that proved useless."""
+
+    def kept(self, request: ChatRequest) -> Completion | None:
+        """The answer that is kept, None where there is none; nothing is asked or counted."""
+        ...
 
     def forget(self, request: ChatRequest) -> None:
         """Ask anew when the same request comes again."""

@@ -13,7 +13,7 @@ from graphmem.render import plain, reranker_json
 from graphmem.types import Answer, Hit, Ranking
 
 if TYPE_CHECKING:
-    from graphmem.extraction.openie import Estimate
+    from graphmem.extraction.estimate import Estimate
     from graphmem.indexer import IndexReport
     from graphmem.memory import GraphMemory
 

@@ -48,7 +48,7 @@ from graphmem.store import row_key
 from graphmem.synonymy import RULE, Synonyms
 from graphmem.types import Passage
 
-FORMAT = 2
+FORMAT = 3
 """Version of the columns below; another version must be assembled again."""
 
 _POINTER = "CURRENT"
@@ -181,7 +181,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise IndexMismatchError(
             f"{folder}: format {found}, this version of graphmem reads format {FORMAT}: "
-            "run graphmem index on this folder again"
+            f"run graphmem index SOURCE --index {folder.parent} again, which assembles it anew and "
+            "extracts nothing again, or says that the extractor has another version by now, and "
+            "how to make a new index"
         )
     if not sizes or not all(isinstance(number, int) for number in counts + sizes):
         raise _damaged(file)

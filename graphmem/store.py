@@ -17,11 +17,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.errors import DataError, IndexMismatchError, StorageError
+from graphmem.errors import GraphmemError, IndexMismatchError, StorageError
 from graphmem.store_rows import (
+    check_cutting,
     checked_metadata,
     dump_extraction,
     load_extraction,
+    named_twice,
     read_passage,
 )
 from graphmem.text import content_hash
@@ -43,11 +45,14 @@ CREATE TABLE extractions (
 CREATE TABLE vectors (
   hash TEXT, fingerprint TEXT, data BLOB NOT NULL, PRIMARY KEY (hash, fingerprint));
 """
-_FAILURES = """
-CREATE TABLE IF NOT EXISTS failures (
+_LATER = (  # older stores of this format have no such tables
+    """CREATE TABLE IF NOT EXISTS failures (
   hash TEXT, fingerprint TEXT, error TEXT NOT NULL, time REAL NOT NULL,
-  PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID
-"""
+  PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS packs (
+  hash TEXT, fingerprint TEXT, name TEXT NOT NULL,
+  PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID""",
+)
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
 
 
@@ -99,7 +104,8 @@ class Store:
                     for statement in _SCHEMA.split(";"):
                         db.execute(statement)
                     db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
-            self._db.execute(_FAILURES)  # older stores of this format have no such table
+            for table in _LATER:
+                self._db.execute(table)
         found = self.meta().get("format")
         if found != FORMAT:
             raise IndexMismatchError(
@@ -169,7 +175,7 @@ class Store:
             (passage.id,),
         ).fetchone()
         if known is None:
-            _check_cutting(db, passage)
+            check_cutting(db, passage)
             db.execute(
                 "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -178,7 +184,7 @@ class Store:
                 ),
             )
         elif known[0] != digest:
-            raise _twice(passage.id, passage.source, known[4])
+            raise named_twice(passage.id, passage.source, known[4])
         elif fields < known[1:4]:
             db.execute(
                 "UPDATE passages SET document = ?, position = ?, metadata = ? WHERE id = ?",
@@ -201,24 +207,39 @@ class Store:
         with _storage_errors(self._path):
             return [row[0] for row in self._db.execute(query, (fingerprint,))]
 
-    def save_extraction(self, digest: str, fingerprint: str, extraction: Extraction) -> None:
-        """Commit one extraction; that the text failed before is forgotten."""
+    def packs(self, fingerprint: str) -> dict[str, str]:
+        """The name of the pack of every text that waits in one; texts of a pack share a name."""
+        query = "SELECT hash, name FROM packs WHERE fingerprint = ?"
+        with _storage_errors(self._path):
+            return dict(self._db.execute(query, (fingerprint,)).fetchall())
+
+    def save_packs(self, fingerprint: str, packs: Iterable[Sequence[str]]) -> None:
+        """Record which texts are asked about together; a pack is named by its first hash."""
         with self._transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO extractions VALUES (?, ?, ?)",
-                (digest, fingerprint, dump_extraction(extraction)),
-            )
-            db.execute(
-                "DELETE FROM failures WHERE hash = ? AND fingerprint = ?", (digest, fingerprint)
+            db.executemany(
+                "INSERT OR REPLACE INTO packs VALUES (?, ?, ?)",
+                ((digest, fingerprint, pack[0]) for pack in packs for digest in pack),
             )
 
-    def save_failure(self, digest: str, fingerprint: str, error: str) -> None:
-        """Record that a text could not be extracted; it stays without an extraction."""
+    def save_outcomes(
+        self, fingerprint: str, outcomes: Mapping[str, Extraction | GraphmemError]
+    ) -> None:
+        """Commit what became of a pack of texts, all or nothing, by hash.
+
+        A text that failed stays without an extraction, and is a pack of its own from now on.
+        """
         with self._transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
-                (digest, fingerprint, error, time.time()),
-            )
+            for digest, outcome in outcomes.items():
+                key = digest, fingerprint
+                for table in ("failures", "packs"):
+                    db.execute(f"DELETE FROM {table} WHERE hash = ? AND fingerprint = ?", key)
+                if isinstance(outcome, Extraction):
+                    row = (*key, dump_extraction(outcome))
+                    db.execute("INSERT OR REPLACE INTO extractions VALUES (?, ?, ?)", row)
+                else:
+                    failure = (*key, str(outcome), time.time())
+                    db.execute("INSERT INTO failures VALUES (?, ?, ?, ?)", failure)
+                    db.execute("INSERT INTO packs VALUES (?, ?, ?)", (*key, digest))
 
     def failures(self, fingerprint: str) -> dict[str, str]:
         """Id and error of every passage that failed and has no extraction yet, by id."""
@@ -355,25 +376,6 @@ class Store:
         with _storage_errors(self._path):
             row: tuple[int] = self._db.execute(f"SELECT count(*) FROM {table}").fetchone()
         return row[0]
-
-
-def _check_cutting(db: sqlite3.Connection, passage: Passage) -> None:
-    """Refuse a whole text beside pieces of another text with the same id, and the reverse."""
-    is_piece = passage.id == f"{passage.document}#{passage.position}"
-    if is_piece and passage.position:
-        return  # the first piece has been looked at
-    other = passage.document if is_piece else f"{passage.id}#0"
-    found = db.execute("SELECT document, source FROM passages WHERE id = ?", (other,)).fetchone()
-    if found and (is_piece or found[0] == passage.id):
-        raise _twice(passage.document if is_piece else passage.id, passage.source, found[1])
-
-
-def _twice(name: str, here: str, there: str) -> DataError:
-    return DataError(
-        f"passage id {name!r} comes twice with different text, or cut in another way: "
-        f"here and at {there or 'an unnamed source'}",
-        here,
-    )
 
 
 def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:

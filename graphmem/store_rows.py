@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,3 +56,27 @@ def load_extraction(data: str) -> Extraction:
     found = json.loads(data)
     triples = tuple(Triple(*triple) for triple in found.get("triples", ()))
     return Extraction(tuple(found["entities"]), triples)
+
+
+def check_cutting(db: sqlite3.Connection, passage: Passage) -> None:
+    """Refuse a whole text beside pieces of another text with the same id, and the reverse.
+
+    Raises:
+        DataError: There are such.
+    """
+    is_piece = passage.id == f"{passage.document}#{passage.position}"
+    if is_piece and passage.position:
+        return  # the first piece has been looked at
+    other = passage.document if is_piece else f"{passage.id}#0"
+    found = db.execute("SELECT document, source FROM passages WHERE id = ?", (other,)).fetchone()
+    if found and (is_piece or found[0] == passage.id):
+        raise named_twice(passage.document if is_piece else passage.id, passage.source, found[1])
+
+
+def named_twice(name: str, here: str, there: str) -> DataError:
+    """What to raise where two places give one id to different texts."""
+    return DataError(
+        f"passage id {name!r} comes twice with different text, or cut in another way: "
+        f"here and at {there or 'an unnamed source'}",
+        here,
+    )

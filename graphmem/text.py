@@ -9,15 +9,19 @@ from itertools import pairwise
 import regex
 
 # Scripts written without spaces give one token a character, so that names inside a run are found.
-# Initials are one token: J. K. = J.K. = JK, U.S. = US.
+# Initials are one token: J. K. = J.K. = JK, U.S. = US; also right before a name: J.K.Rowling; and
+# without stops between spaces, where a capitalised word follows: J K Rowling, but not "plan A B".
 _TOKEN = regex.compile(
     r"(?<![\p{L}\p{M}\p{N}])[\p{Lu}\p{Ll}]"
-    r"(?:\.(?:[ \xa0]?[\p{Lu}\p{Ll}]\.)+|(?:\.[\p{Lu}\p{Ll}])+)(?!\.?[\p{L}\p{M}\p{N}])"
+    r"(?:\.(?:[ \xa0]?[\p{Lu}\p{Ll}]\.)+(?:(?=\p{Lu}\p{Ll})|(?!\.?[\p{L}\p{M}\p{N}]))"
+    r"|(?:\.[\p{Lu}\p{Ll}])+(?!\.?[\p{L}\p{M}\p{N}]))"
+    r"|(?<![\p{L}\p{M}\p{N}]['’]?)\p{Lu}(?:[ \xa0]\p{Lu})+(?=[ \xa0]\p{Lu}\p{Ll})"
     r"|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
     r"|(?:(?![\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
     r"[\p{L}\p{M}\p{N}])+"
 )
-_BETWEEN_INITIALS = str.maketrans("", "", ". \xa0")
+_AFTER_INITIAL = (".", " ", "\xa0")
+_BETWEEN_INITIALS = dict.fromkeys(map(ord, _AFTER_INITIAL))
 _MARKED_LATIN = regex.compile(r"(?<=\p{Latin})\p{Mn}+")
 # Letters that are no other letter with a mark, but are written like one where they are missing.
 _PLAIN = str.maketrans(
@@ -47,20 +51,24 @@ def tokens(text: str) -> list[str]:
     ['東', '京', 'タ', 'ワ', 'ー']
     """
     return [
-        token.casefold() if token.isascii() and "." not in token else normalise_token(token)
+        token.casefold()
+        if token.isascii() and token[1:2] not in _AFTER_INITIAL
+        else normalise_token(token)
         for token in _TOKEN.findall(compatible(text))
     ]
 
 
 def normalise_token(token: str) -> str:
-    """Case folded, initials without their stops, Latin letters without their marks.
+    """Case folded, initials without stops and spaces, Latin letters without their marks.
 
     In other scripts marks are vowels and more, and stay.
 
     >>> [normalise_token(token) for token in ("Beyoncé", "Łódź", "Straße", "J. K.", "दिल्ली", "が")]
     ['beyonce', 'lodz', 'strasse', 'jk', 'दिल्ली', 'が']
     """
-    folded = token.casefold().translate(_BETWEEN_INITIALS) if "." in token else token.casefold()
+    folded = token.casefold()
+    if token[1:2] in _AFTER_INITIAL:
+        folded = folded.translate(_BETWEEN_INITIALS)
     if folded.isascii():
         return folded
     bare = _MARKED_LATIN.sub("", unicodedata.normalize("NFD", folded))

@@ -14,6 +14,7 @@ from graphmem.chat.usage import Budget
 from graphmem.errors import (
     BudgetExceeded,
     ConfigError,
+    ExtractionError,
     IndexMismatchError,
     ModelError,
     StorageError,
@@ -200,7 +201,7 @@ def test_a_store_of_before_failures_were_recorded(tmp_path):
     db.execute("DROP TABLE failures")
     db.close()
     with Store.open(path) as store:
-        store.save_failure(text_hash(PASSAGES[0]), "x", "no")
+        store.save_outcomes("x", {text_hash(PASSAGES[0]): ExtractionError("no")})
         assert store.failures("x") == {"p0": "no"}
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sqlite3
 
 import click
 import pytest
@@ -293,3 +294,34 @@ def test_order_of_input_does_not_matter(tmp_path, index):
     assert run("search", index, QUESTION, "--json").stdout == (
         run("search", other, QUESTION, "--json").stdout
     )
+
+
+def test_the_advice_for_an_index_of_an_older_version(tmp_path):
+    """An older format is assembled anew; an older extractor too needs a new index, by a command."""
+    index = make_index(tmp_path)
+    source, found = tmp_path / "films.jsonl", hits(index)
+    manifest = index / (index / "CURRENT").read_text() / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 1}))
+    refused = run("search", index, QUESTION, code=2).stderr
+    assert f"graphmem index SOURCE --index {index} again" in " ".join(refused.split())
+    report = json.loads(run("index", source, "--index", index, "--json").stdout)
+    assert (report["computed"], hits(index)) == (0, found)
+
+    with sqlite3.connect(index / "store.sqlite") as db:
+        (extractor,) = db.execute("SELECT value FROM meta WHERE key = 'extractor'").fetchone()
+        older = extractor.rpartition(":")[0] + ":1"
+        db.execute("UPDATE meta SET value = ? WHERE key = 'extractor'", (older,))
+    for command in ("index", "add"):
+        refused = " ".join(run(command, source, "--index", index, code=2).stderr.split())
+        assert f"another version of the same extractor, {older}, now {extractor}: make" in refused
+    words = refused.partition("remove this one then: graphmem ")[2].split()
+    assert words == [
+        "index",
+        "SOURCE",
+        "--index",
+        "NEW",
+        *["--extractor", "spacy", "--embedder", "hashing"],
+    ]
+    new = {"SOURCE": source, "NEW": tmp_path / "new"}
+    run(*(new.get(word, word) for word in words))
+    assert hits(tmp_path / "new") == found

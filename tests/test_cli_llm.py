@@ -227,49 +227,6 @@ def test_a_wrong_key_is_one_line_and_keys_are_nowhere(tmp_path, server):
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
 
 
-def test_a_killed_run_asks_nothing_twice(tmp_path, server):
-    def slow(request):
-        time.sleep(0.02)
-        return extract_reply(request)
-
-    records = [
-        {"id": f"p{i}", "title": f"Town {i}", "text": f"Town {i} lies on River {i}."}
-        for i in range(60)
-    ]
-    server.default = slow
-    source, index, workers = corpus(tmp_path, records), tmp_path / "i", 4
-    arguments = ("index", source, "--index", index, *LLM, "--concurrency", workers)
-
-    def kept():
-        try:
-            with sqlite3.connect(f"file:{index}/responses.sqlite?mode=ro", uri=True) as db:
-                return db.execute("SELECT count(*) FROM responses").fetchone()[0]
-        except sqlite3.OperationalError:
-            return 0
-
-    rng = random.Random(1)
-    for _ in range(2):
-        process = subprocess.Popen(command(*arguments), env=os.environ, stderr=subprocess.DEVNULL)
-        goal, deadline = kept() + rng.randrange(10, 40), time.monotonic() + 60
-        while kept() < goal and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        time.sleep(0.1)
-    assert 20 <= kept() < 120
-    run(*arguments)
-    hashes = [prompt_hash(call) for call in server.calls]
-    assert len(set(hashes)) == 120
-    assert len(hashes) - 120 <= 2 * workers  # what was under way at a kill never arrived
-    run("index", source, "--index", tmp_path / "calm", *LLM)
-    for name in ("passages", "entities"):
-        assert stats(index)[name] == stats(tmp_path / "calm")[name]
-    snapshots = [folder / (folder / "CURRENT").read_text() for folder in (index, tmp_path / "calm")]
-    for file in snapshots[0].rglob("*"):
-        other = snapshots[1] / file.relative_to(snapshots[0])
-        assert file.is_dir() or file.read_bytes() == other.read_bytes(), file
-
-
 def packed(request):
     """Packs answered like single passages; the last is left out."""
     if "numbered passages" not in request["messages"][0]["content"]:
@@ -296,26 +253,60 @@ def test_packs_cost_fewer_calls_and_are_remembered(tmp_path, server):
     one_by_one = index_of(tmp_path / "n")
     assert stats(index)["entities"] == stats(one_by_one)["entities"]
     calls = len(server.calls)
-    more = write_lines(tmp_path / "more.jsonl", [{"id": "x", "text": "Town 9 lies on River 9."}])
+    texts = [{"id": f"x{i}", "text": f"Town {i} lies on River {i}."} for i in (8, 9)]
+    more = write_lines(tmp_path / "more.jsonl", texts)
     run("add", more, "--index", index)
     assert any("numbered passages" in c["messages"][0]["content"] for c in server.calls[calls:])
     wrong = run("add", more, "--index", one_by_one, "--pack", 2, code=2)
     assert "made with the extractor" in wrong.stderr
 
 
-def test_a_killed_packed_run_asks_nothing_twice(tmp_path, server):
-    server.default = packed
-    source, index = corpus(tmp_path), tmp_path / "i"
-    arguments = ("index", source, "--index", index, *LLM, "--pack", 3, "--concurrency", 1)
-    # What a kill leaves: some answers are kept, and of a pack some extractions only.
+@pytest.mark.parametrize(("pack", "requests"), [(1, 2 * 60), (3, 20 * (2 + 2 + 1))])
+def test_a_killed_run_asks_nothing_twice(tmp_path, server, pack, requests):
+    def slow(request):
+        time.sleep(0.02)
+        return packed(request)
+
+    records = [
+        {"id": f"p{i}", "title": f"Town {i}", "text": f"Town {i} lies on River {i}."}
+        for i in range(60)
+    ]
+    server.default = slow
+    source, index, workers = corpus(tmp_path, records), tmp_path / "i", 4
+    options = (*LLM, "--concurrency", workers, "--pack", pack)
+    arguments = ("index", source, "--index", index, *options)
+
+    def kept():
+        try:
+            with sqlite3.connect(f"file:{index}/responses.sqlite?mode=ro", uri=True) as db:
+                return db.execute("SELECT count(*) FROM responses").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+    rng = random.Random(1)
+    for _ in range(2):
+        process = subprocess.Popen(command(*arguments), env=os.environ, stderr=subprocess.DEVNULL)
+        goal, deadline = kept() + rng.randrange(10, 40), time.monotonic() + 60
+        while kept() < goal and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(0.1)
+    assert 20 <= kept() < requests
+    dry = json.loads(run(*arguments, "--dry-run", "--json").stdout)
+    # Of answers that a pack lacks, no dry run knows.
+    assert dry["calls"] == requests - kept() if pack == 1 else dry["calls"] < requests - kept()
     run(*arguments)
-    with sqlite3.connect(index / "store.sqlite") as db:
-        db.execute(
-            "DELETE FROM extractions WHERE hash IN (SELECT hash FROM extractions LIMIT 1 OFFSET 1)"
-        )
-    calls = len(server.calls)
-    again = json.loads(run(*arguments, "--json").stdout)
-    assert (again["computed"], len(server.calls)) == (1, calls)
+    hashes = [prompt_hash(call) for call in server.calls]
+    assert len(set(hashes)) == requests
+    assert len(hashes) - requests <= 2 * workers  # what was under way at a kill never arrived
+    run("index", source, "--index", tmp_path / "calm", *options)
+    for name in ("passages", "entities"):
+        assert stats(index)[name] == stats(tmp_path / "calm")[name]
+    snapshots = [folder / (folder / "CURRENT").read_text() for folder in (index, tmp_path / "calm")]
+    for file in snapshots[0].rglob("*"):
+        other = snapshots[1] / file.relative_to(snapshots[0])
+        assert file.is_dir() or file.read_bytes() == other.read_bytes(), file
 
 
 # ---- import and export --------------------------------------------------------------------------

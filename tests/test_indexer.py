@@ -117,10 +117,11 @@ def test_no_passages_at_all(tmp_path):
 def test_another_embedder_or_extractor(tmp_path):
     path = tmp_path / "i"
     index(path, TINY)
+    arguments = ScriptedExtractor(TINY_NAMES), HashingEmbedder(9), {"embedder_spec": "h9"}
     with pytest.raises(
         IndexMismatchError, match=r"embedder hashing:256, not hashing:9.*new folder"
     ):
-        index(path, TINY, embedder=HashingEmbedder(9))
+        index_passages(path, TINY, *arguments)
     other = ScriptedExtractor(())
     other.fingerprint = "scripted:2"
     with pytest.raises(IndexMismatchError, match=r"extractor scripted:1, not scripted:2: use the"):

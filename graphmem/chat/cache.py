@@ -251,6 +251,10 @@ class CachedChat:
                     self._cache.count(UsageLine(self.model, request.stage, 1, 0, *tokens))
         return completion
 
+    def kept(self, request: ChatRequest) -> Completion | None:
+        """The answer that is kept, None where there is none; nothing is asked or counted."""
+        return self._cache.get(request_key(self.fingerprint, request))
+
     def forget(self, request: ChatRequest) -> None:
         """Ask anew when the same request comes again."""
         self._cache.forget(request_key(self.fingerprint, request))

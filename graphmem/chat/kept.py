@@ -60,6 +60,16 @@ class KeptChat:
         """
         return (yield from self._cached().stream(request))
 
+    def kept(self, request: ChatRequest) -> Completion | None:
+        """The answer in the file, None where there is none; a file that is missing stays so.
+
+        Raises:
+            StorageError: The file cannot be read.
+        """
+        if self._open is None and not self._file.exists():
+            return None
+        return self._cached().kept(request)
+
     def forget(self, request: ChatRequest) -> None:
         """Ask anew when the same request comes again."""
         self._cached().forget(request)

@@ -6,8 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from graphmem.errors import ExtractionError, ModelError
-from graphmem.extraction.openie import LlmExtractor
+from graphmem.extraction.openie import LlmExtractor, Outcome
 from graphmem.protocols import Extractor
 from graphmem.types import Extraction, Passage
 
@@ -58,16 +57,18 @@ class NamesAndModelFacts(NamesAndFacts):
         return self.facts.pack
 
     def extract_each(
-        self, passages: Sequence[Passage]
-    ) -> Generator[tuple[int, Extraction | ExtractionError | ModelError], None, None]:
-        """Position and outcome of every passage, as they come.
+        self, packs: Sequence[Sequence[Passage]]
+    ) -> Generator[tuple[int, list[Outcome]], None, None]:
+        """Number of a pack and the outcomes of its passages, as they come.
 
         Raises:
             BudgetExceeded: As from `facts`.
             EndpointError: As from `facts`.
         """
-        with closing(self.facts.extract_each(passages)) as outcomes:
-            for position, outcome in outcomes:
-                if isinstance(outcome, Extraction):
-                    (outcome,) = self._joined([passages[position]], [outcome])
-                yield position, outcome
+        with closing(self.facts.extract_each(packs)) as results:
+            for number, outcomes in results:
+                good = [i for i, found in enumerate(outcomes) if isinstance(found, Extraction)]
+                pack = packs[number] if good else ()
+                found = [found for found in outcomes if isinstance(found, Extraction)]
+                joined = dict(zip(good, self._joined([pack[i] for i in good], found), strict=True))
+                yield number, [joined.get(i, outcome) for i, outcome in enumerate(outcomes)]

@@ -6,7 +6,6 @@ asked for again, passage by passage.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -24,6 +23,7 @@ from graphmem.errors import (
     GraphmemError,
     ModelError,
 )
+from graphmem.extraction.estimate import Estimate, RehearsedChat
 from graphmem.extraction.packing import (
     PACKED_TOKENS,
     packed_prompt,
@@ -32,7 +32,7 @@ from graphmem.extraction.packing import (
     read_triple,
 )
 from graphmem.lenient import ask, strings
-from graphmem.prompts import estimate_tokens, request_tokens
+from graphmem.prompts import estimate_tokens
 from graphmem.protocols import ChatModel
 from graphmem.text import normalise_phrase
 from graphmem.types import ChatRequest, Completion, Extraction, Passage, Price, Triple
@@ -44,9 +44,6 @@ LONGEST_NAME: Final = 500
 
 ENTITY_TOKENS: Final = 1024
 TRIPLE_TOKENS: Final = 2048
-# Tokens written for a token of the passage, for estimates; GPT-3.5 wrote 0.33 and 1.11 on MuSiQue.
-_ASSUMED_ENTITIES = 0.35
-_ASSUMED_TRIPLES = 1.2
 _AHEAD = 2  # passages, or packs, handed out for each thread
 _PACKED_LIMIT = 4  # times the length limit of one passage, at most, for a pack
 
@@ -69,27 +66,6 @@ class Counts:
     too_long: int = 0
     over_limit: int = 0
     repaired: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What an extraction will take, before anything is spent.
-
-    Attributes:
-        passages: How many would be extracted.
-        calls: Calls to the model.
-        prompt_tokens: Tokens sent, by four characters to a token.
-        completion_tokens: Tokens written, assumed in proportion to the passages' length.
-        cost: Money, None without a price.
-        seconds: Time, by an assumed speed of the model.
-    """
-
-    passages: int
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None
-    seconds: float
 
 
 class LlmExtractor:
@@ -148,17 +124,20 @@ class LlmExtractor:
             BudgetExceeded: The budget is used up.
         """
         found: dict[int, Extraction] = {}
-        with closing(self.extract_each(passages)) as outcomes:
-            for position, outcome in outcomes:
-                if isinstance(outcome, GraphmemError):
-                    raise outcome
-                found[position] = outcome
+        starts = range(0, len(passages), self.pack)
+        packs = [passages[start : start + self.pack] for start in starts]
+        with closing(self.extract_each(packs)) as results:
+            for number, outcomes in results:
+                for position, outcome in enumerate(outcomes, start=starts[number]):
+                    if isinstance(outcome, GraphmemError):
+                        raise outcome
+                    found[position] = outcome
         return [found[position] for position in range(len(passages))]
 
     def extract_each(
-        self, passages: Sequence[Passage]
-    ) -> Generator[tuple[int, Outcome], None, None]:
-        """Position and outcome of every passage, as they come; `pack` at a time share their calls.
+        self, packs: Sequence[Sequence[Passage]]
+    ) -> Generator[tuple[int, list[Outcome]], None, None]:
+        """Number of a pack and the outcomes of its passages, which share calls, as they come.
 
         One passage's failure is its outcome and loses no other. What stops all is raised, after
         the outcomes of the calls under way.
@@ -167,27 +146,26 @@ class LlmExtractor:
             BudgetExceeded: The budget is used up.
             EndpointError: Every call would fail alike.
         """
-        waiting = iter(range(0, len(passages), self.pack))
+        waiting = iter(range(len(packs)))
         running: dict[Future[list[Outcome]], int] = {}
         stopped: GraphmemError | None = None
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="openie")
         try:
             while True:
                 room = self._concurrency * _AHEAD - len(running)
-                for start in islice(waiting, 0 if stopped else room):
-                    together = list(passages[start : start + self.pack])
-                    running[pool.submit(self._outcomes, together)] = start
+                for number in islice(waiting, 0 if stopped else room):
+                    running[pool.submit(self._outcomes, packs[number])] = number
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    start = running.pop(future)
+                    number = running.pop(future)
                     error = future.exception()
                     if not isinstance(error, BudgetExceeded | EndpointError):
-                        yield from enumerate(future.result(), start=start)
+                        yield number, future.result()
                     elif stopped is None:
                         stopped = error
                 if stopped is not None:
-                    running = {f: at for f, at in running.items() if not f.cancel()}
+                    running = {f: n for f, n in running.items() if not f.cancel()}
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         if stopped is not None:
@@ -195,46 +173,22 @@ class LlmExtractor:
 
     def estimate(
         self,
-        sample: Sequence[Passage],
-        total: int,
+        packs: Sequence[Sequence[Passage]],
         price: Price | None = None,
         tokens_per_second: float = 50.0,
     ) -> Estimate:
-        """What `total` passages like those of `sample` will take, without any call.
+        """What extracting these packs will take, without any call: it is rehearsed.
 
         Args:
-            sample: Some of the passages.
-            total: How many are to be extracted.
+            packs: Passages, as they are asked about together.
             price: Of a million tokens, for the cost.
             tokens_per_second: What the model writes in one call, for the time.
-
-        Raises:
-            ConfigError: The sample is empty but the total is not.
         """
-        if not sample:
-            if total:
-                raise ConfigError("an estimate needs a sample of the passages")
-            return Estimate(0, 0, 0, 0, None if price is None else 0.0, 0.0)
-        sent = written = calls = 0.0
-        for start in range(0, len(sample), self.pack):
-            pack = sample[start : start + self.pack]
-            for places in self._calls(pack):
-                together = [pack[i] for i in places]
-                sizes = [estimate_tokens(prompts.passage_text(passage)) for passage in together]
-                sent += request_tokens(self._request("entities", together))
-                sent += request_tokens(self._request("triples", together, [()] * len(together)))
-                sent += _ASSUMED_ENTITIES * sum(sizes)
-                calls += 2
-                for size in sizes:
-                    written += min(self._tokens[0], 8 + _ASSUMED_ENTITIES * size)
-                    written += min(self._tokens[1], 8 + _ASSUMED_TRIPLES * size)
-        scale = total / len(sample)
-        read, wrote = round(sent * scale), round(written * scale)
-        money = None
-        if price is not None:
-            money = (read * price.prompt + wrote * price.completion) / 1_000_000
-        seconds = wrote / (tokens_per_second * self._concurrency)
-        return Estimate(total, math.ceil(calls * scale), read, wrote, money, seconds)
+        chat = RehearsedChat(self._chat, max(map(len, packs), default=1))
+        first, second = self._tokens
+        rehearsed = LlmExtractor(chat, pack=self.pack, entity_tokens=first, triple_tokens=second)
+        passages = sum(len(rehearsed._outcomes(pack)) for pack in packs)
+        return chat.estimate(passages, price, tokens_per_second * self._concurrency)
 
     def _request(
         self, stage: str, passages: Sequence[Passage], entities: Sequence[Sequence[str]] = ()
@@ -262,7 +216,7 @@ class LlmExtractor:
             return [[i] for i in range(len(passages))]
         return [short, *([i] for i in range(len(passages)) if i not in short)]
 
-    def _outcomes(self, passages: list[Passage]) -> list[Outcome]:
+    def _outcomes(self, passages: Sequence[Passage]) -> list[Outcome]:
         together = self._calls(passages)[0]
         entities = self._packed("entities", passages, together, (), self._kept_entities)
         given = [entities[i] for i in entities]

@@ -74,6 +74,13 @@ class ChatServer:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
 
+def outcomes_of(extractor, passages, pack=1):
+    """Outcome of every passage, by its place, as they come."""
+    packs = [passages[start : start + pack] for start in range(0, len(passages), pack)]
+    for number, outcomes in extractor.extract_each(packs):
+        yield from enumerate(outcomes, start=number * pack)
+
+
 @contextmanager
 def running_chat_server(default=None):
     server = ChatServer(default)

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from chat_helpers import outcomes_of
 
 from graphmem.chat.cache import CachedChat, ResponseCache
 from graphmem.chat.openai import OpenAIChat
@@ -130,7 +131,7 @@ def test_extracts_answers_resumes_and_pays_once(address, tmp_path, monkeypatch, 
         with ResponseCache(path) as cache:
             chat = CachedChat(counting, cache, Meter(Budget(tokens=tokens)))
             extractor = LlmExtractor(chat, 2, entity_tokens=64, triple_tokens=128)
-            outcomes = dict(extractor.extract_each(passages))
+            outcomes = dict(outcomes_of(extractor, passages))
             hits = [Hit(1, 1.0, PASSAGES[1])]
             reader = Reader(chat, max_tokens=160)
             answer = reader.answer("Where was Maja Lindqvist born?", hits)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from chat_helpers import extraction_text, passage
+from chat_helpers import extraction_text, outcomes_of, passage
 
 from graphmem import GraphMemory
 from graphmem.chat.scripted import ScriptedChat
@@ -33,7 +33,7 @@ def test_entities_of_one_and_triples_of_the_other():
     extractor = NamesAndModelFacts(Towns(), LlmExtractor(ScriptedChat(script), pack=1))
     assert isinstance(extractor, Extractor)
     assert isinstance(extractor, EachExtractor)
-    outcomes = dict(extractor.extract_each([passage(i) for i in range(4)]))
+    outcomes = dict(outcomes_of(extractor, [passage(i) for i in range(4)], 2))
     assert outcomes[1] == Extraction(("Town 1",), (Triple("Town 1", "lies on", "River 1"),))
     assert isinstance(outcomes[2], ExtractionError)
     assert extractor.fingerprint.startswith("towns:1+openie:")

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chat_helpers import KEY, extraction_text, hang, passage, refuse, say
+from chat_helpers import KEY, extraction_text, hang, outcomes_of, passage, refuse, say
 
 from graphmem import prompts
 from graphmem.chat.cache import CachedChat, ResponseCache
@@ -174,7 +174,7 @@ def test_one_failure_loses_no_other_and_the_next_run_tries_only_it_again(server,
     server.default = some_fail
     with ResponseCache(tmp_path / "r.sqlite") as cache:
         extractor = LlmExtractor(CachedChat(OpenAIChat("fake"), cache), concurrency=3)
-        outcomes = dict(extractor.extract_each(passages))
+        outcomes = dict(outcomes_of(extractor, passages))
         failed = {i for i, found in outcomes.items() if isinstance(found, ExtractionError)}
         assert failed == {3, 7}
         assert sorted(outcomes) == list(range(12))
@@ -190,7 +190,7 @@ def test_a_call_that_fails_is_its_passages_outcome():
             return ModelError("scripted: down")
         return well_behaved(request)
 
-    outcomes = dict(LlmExtractor(ScriptedChat(script)).extract_each([passage(1), passage(2)]))
+    outcomes = dict(outcomes_of(LlmExtractor(ScriptedChat(script)), [passage(1), passage(2)]))
     assert isinstance(outcomes[0], ModelError)
     assert "passage p1: scripted: down" in str(outcomes[0])
     assert isinstance(outcomes[1], Extraction)
@@ -199,7 +199,7 @@ def test_a_call_that_fails_is_its_passages_outcome():
 def test_what_fails_always_stops_at_once(server):
     server.default = lambda _: (401, {}, {"error": {"message": f"wrong key {KEY}"}})
     with pytest.raises(EndpointError) as caught:
-        list(over_http().extract_each([passage(i) for i in range(500)]))
+        list(outcomes_of(over_http(), [passage(i) for i in range(500)]))
     assert len(server.calls) < 10
     assert KEY not in repr(caught.value)
 
@@ -222,7 +222,8 @@ def test_the_budget_stops_cleanly_and_a_larger_one_goes_on(server, tmp_path):
             chat = CachedChat(OpenAIChat("fake"), cache, Meter(Budget(tokens=tokens)))
             found = {}
             try:
-                for position, outcome in LlmExtractor(chat, concurrency=2).extract_each(passages):
+                extractor = LlmExtractor(chat, concurrency=2)
+                for position, outcome in outcomes_of(extractor, passages):
                     found[position] = outcome
             except BudgetExceeded:
                 return found, True
@@ -241,7 +242,7 @@ def test_the_budget_stops_cleanly_and_a_larger_one_goes_on(server, tmp_path):
 
 def test_leaving_early_leaves_nothing_running():
     chat = ScriptedChat(well_behaved)
-    outcomes = LlmExtractor(chat, concurrency=2).extract_each([passage(i) for i in range(100)])
+    outcomes = LlmExtractor(chat, concurrency=2).extract_each([[passage(i)] for i in range(100)])
     next(outcomes)
     outcomes.close()
     asked = len(chat.requests)
@@ -366,7 +367,7 @@ def test_a_passage_that_fails_alone_too_is_the_only_one_that_fails():
 
     passages = [passage(i) for i in range(3)]
     extractor = LlmExtractor(ScriptedChat(script), pack=3)
-    outcomes = dict(extractor.extract_each(passages))
+    outcomes = dict(outcomes_of(extractor, passages, 3))
     assert isinstance(outcomes[1], ExtractionError)
     assert all(isinstance(outcomes[i], Extraction) for i in (0, 2))
 
@@ -377,7 +378,7 @@ def test_the_estimate_of_packs_is_what_is_sent():
     extractor = LlmExtractor(chat, pack=4)
     extractor.extract(passages)
     sent = sum(prompts.request_tokens(request) for request in chat.requests)
-    found = extractor.estimate(passages[:8], 12)
+    found = extractor.estimate([passages[:4], passages[4:8], passages[8:]])
     assert found.calls == len(chat.requests) == 6
     assert found.prompt_tokens == pytest.approx(sent, rel=0.05)
 
@@ -385,19 +386,17 @@ def test_the_estimate_of_packs_is_what_is_sent():
 def test_estimates_without_a_call():
     chat = ScriptedChat([])
     extractor = LlmExtractor(chat)
-    sample = [passage(i, "Town 1 lies on River 1. " * 20) for i in range(4)]
-    found = extractor.estimate(sample, 1000, Price(1.0, 10.0))
+    packs = [[passage(i, "Town 1 lies on River 1. " * 20)] for i in range(1000)]
+    found = extractor.estimate(packs, Price(1.0, 10.0))
     assert found.calls == 2000
     assert found.prompt_tokens > 1000 * 2 * 120
     assert 1000 * 100 < found.completion_tokens < 1000 * 1000
     assert found.cost == pytest.approx(
         (found.prompt_tokens + 10 * found.completion_tokens) / 1_000_000
     )
-    assert extractor.estimate(sample, 1000).cost is None
+    assert extractor.estimate(packs).cost is None
     assert found.seconds == pytest.approx(found.completion_tokens / 400)
-    assert extractor.estimate([], 0).calls == 0
-    with pytest.raises(ConfigError):
-        extractor.estimate([], 5)
+    assert extractor.estimate([]).calls == 0
     assert not chat.requests
 
 
@@ -407,7 +406,9 @@ def test_the_estimate_of_prompts_is_what_is_sent():
     extractor = LlmExtractor(chat)
     extractor.extract(passages)
     sent = sum(prompts.request_tokens(request) for request in chat.requests)
-    assert extractor.estimate(passages[:3], 10).prompt_tokens == pytest.approx(sent, rel=0.05)
+    assert extractor.estimate([[p] for p in passages]).prompt_tokens == pytest.approx(
+        sent, rel=0.05
+    )
 
 
 def test_the_fingerprint_follows_model_and_prompts(monkeypatch):
