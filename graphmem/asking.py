@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from graphmem.config import SearchConfig
-from graphmem.errors import EndpointError, ModelError
+from graphmem.errors import ModelError
 from graphmem.iterative import Iteration
-from graphmem.language import Language, Method, search_again
+from graphmem.language import STEPS, Language, Method, search_again, search_each
 from graphmem.reader import Reader
 from graphmem.types import Answer, Ranking
 
@@ -33,7 +31,7 @@ class Asking(ABC):
         preset: Preset = "default",
         *,
         method: Method = "ircot",
-        steps: int = 3,
+        steps: int = STEPS,
     ) -> Iteration:
         """Search several times, led by the chat model; the best `k` passages of all searches.
 
@@ -65,7 +63,7 @@ class Asking(ABC):
         preset: Preset = "default",
         *,
         method: Method = "ircot",
-        steps: int = 3,
+        steps: int = STEPS,
     ) -> Generator[Iteration | ModelError, None, None]:
         """As `search_again`, for many questions: what was found for each, in their order.
 
@@ -83,25 +81,14 @@ class Asking(ABC):
             ConfigError: As for `search_again`.
             EndpointError: Every call would fail alike.
         """
-        chat, turn = self._language.answering, threading.Lock()
 
         def search(query: str, depth: int) -> Ranking:
-            with turn:  # only the model is asked by several at once
-                return self._search_one(query, depth, preset)
+            return self._search_one(query, depth, preset)
 
-        def one(question: str) -> Iteration | ModelError:
-            try:
-                return search_again(question, search, chat, k, method, steps)
-            except EndpointError:
-                raise
-            except ModelError as error:
-                return error
-
-        pool = ThreadPoolExecutor(self._language.settings.concurrency, "questions")
+        chat, threads = self._language.answering, self._language.settings.concurrency
         try:
-            yield from pool.map(one, questions)
+            yield from search_each(questions, search, chat, k, method, steps, threads)
         finally:
-            pool.shutdown(cancel_futures=True)
             self._language.flush()
 
     def ask(
@@ -111,7 +98,7 @@ class Asking(ABC):
         preset: Preset = "default",
         *,
         method: Method | None = None,
-        steps: int = 3,
+        steps: int = STEPS,
     ) -> Answer:
         """Search, and let the chat model answer from the first `k` hits and nothing else.
 

@@ -254,7 +254,7 @@ def search_command(
     asked = read_questions(queries or "")
     depth = k or (RUN_DEPTH if run_file else 5)
     if model.method:
-        search_file(memory, model, asked, depth, preset, run_file, as_json)
+        search_file(memory, model, model.method, asked, depth, preset, run_file, as_json)
         return
     with render.progress() as progress:
         whole = run_file is not None

@@ -213,23 +213,28 @@ class AskingOptions:
             asked: dict[str, Any] = {}
         else:
             found = memory.search_again(
-                question, k, preset, method=self.method, steps=self.iterate or 1
+                question, k, preset, method=self.method, steps=self.iterate or 0
             )
             ranking = found.ranking
             asked = {"queries": list(found.queries), "enough": found.enough}
         return list(told_of_fall_backs([ranking], preset))[0], asked
 
     def search_each(
-        self, memory: GraphMemory, questions: Sequence[Question], k: int, preset: str
+        self,
+        memory: GraphMemory,
+        questions: Sequence[Question],
+        k: int,
+        preset: str,
+        method: Method,
     ) -> Iterator[tuple[Question, Ranking, dict[str, Any]]]:
-        """The same for every question of a file, but for those that failed.
+        """The same, with this method, for every question of a file but for those that failed.
 
         Raises:
             ModelError: Some failed; after all others.
         """
         from graphmem.errors import ModelError
 
-        method, steps = self.method or "ircot", self.iterate or 1
+        steps = self.iterate or 0  # of "ircot" alone
         texts = [question.text for question in questions]
         failed: list[str] = []
         with render.progress() as progress:
@@ -251,6 +256,7 @@ class AskingOptions:
 def search_file(
     memory: GraphMemory,
     model: AskingOptions,
+    method: Method,
     questions: list[Question],
     k: int,
     preset: str,
@@ -264,7 +270,7 @@ def search_file(
     done, failure = [], None
     depth = k if run_file is None else _PIECES * k
     try:
-        for question, ranking, asked in model.search_each(memory, questions, depth, preset):
+        for question, ranking, asked in model.search_each(memory, questions, depth, preset, method):
             done.append((question, ranking))
             if run_file is None and as_json:
                 found = {"id": question.id, **render.ranking_json(ranking), **asked}

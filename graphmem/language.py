@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -11,8 +13,7 @@ from typing import Final, Literal
 from graphmem.chat.kept import KeptChat
 from graphmem.chat.openai import OpenAIChat
 from graphmem.chat.usage import Budget, Meter
-from graphmem.errors import ConfigError
-from graphmem.indexer import RESPONSES
+from graphmem.errors import ConfigError, EndpointError, ModelError
 from graphmem.iterative import Iteration, clues, ircot, residual
 from graphmem.protocols import ChatModel
 from graphmem.types import Ranking
@@ -23,8 +24,12 @@ MODEL_VARIABLE: Final = "GRAPHMEM_MODEL"
 Method = Literal["ircot", "residual", "clues"]
 METHODS: Final[tuple[Method, ...]] = ("ircot", "residual", "clues")
 
-_DEEP = 100  # what is fused by scaled scores is searched this deep, then cut
-_SHOWN = 5  # passages that the model reads between two searches
+STEPS: Final = 3
+"""Sentences at most, for "ircot"."""
+
+# What is merged by scaled scores is searched this deep, then cut: the best 5 are the first of the
+# best 100, and what the model reads does not depend on how many hits are wanted.
+_DEEP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,18 @@ class ChatSettings:
 
 
 class Language:
-    """The chat model of one index, with its answers kept there; made when it is first needed.
+    """A chat model whose answers are kept in a file; made when it is first needed.
 
     Args:
-        folder: The index.
+        responses: The file, in the folder of the index or experiment.
         settings: Which model, how fast, for how much.
         recorded: Name of the model that the index was extracted with, "" for none.
     """
 
-    def __init__(self, folder: Path, settings: ChatSettings, recorded: str = "") -> None:
+    def __init__(self, responses: Path, settings: ChatSettings, recorded: str = "") -> None:
         """Touch nothing yet."""
         self.settings = settings
-        self._folder = folder
+        self._responses = responses
         self._recorded = recorded
         self._meter = Meter(settings.budget) if settings.budget else None
         self._made: dict[str, KeptChat] = {}
@@ -97,7 +102,7 @@ class Language:
         name = named if isinstance(named, str) else ""
         if name not in self._made:
             chat = self._load(named) if isinstance(named, str) else named
-            self._made[name] = KeptChat(chat, self._folder / RESPONSES, self._meter)
+            self._made[name] = KeptChat(chat, self._responses, self._meter)
         return self._made[name]
 
     def _load(self, name: str) -> ChatModel:
@@ -135,7 +140,7 @@ def search_again(
         raise ConfigError(f"no method {method!r}: choose from {', '.join(METHODS)}")
     if k < 1:
         raise ConfigError(f"k must be 1 or more, not {k}")
-    depth = max(k, _SHOWN if method == "ircot" else _DEEP)
+    depth = max(k, _DEEP)
 
     def ranked(query: str) -> Ranking:
         return search(query, depth)
@@ -148,3 +153,49 @@ def search_again(
         found = clues(question, ranked, chat)
     cut = replace(found.ranking, hits=found.ranking.hits[:k])
     return replace(found, ranking=cut)
+
+
+def search_each(
+    questions: Sequence[str],
+    search: Callable[[str, int], Ranking],
+    chat: ChatModel,
+    k: int,
+    method: Method,
+    steps: int,
+    threads: int,
+) -> Generator[Iteration | ModelError, None, None]:
+    """`search_again` for many questions: what was found for each, in their order, or its error.
+
+    Args:
+        questions: The questions.
+        search: As for `search_again`; never called by two threads at once.
+        chat: The model, asked by several threads.
+        k: As for `search_again`.
+        method: As for `search_again`.
+        steps: As for `search_again`.
+        threads: Questions under way at once.
+
+    Raises:
+        ConfigError: As for `search_again`.
+        EndpointError: Every call would fail alike.
+        BudgetExceeded: The budget ended.
+    """
+    turn = threading.Lock()
+
+    def in_turn(query: str, depth: int) -> Ranking:
+        with turn:
+            return search(query, depth)
+
+    def one(question: str) -> Iteration | ModelError:
+        try:
+            return search_again(question, in_turn, chat, k, method, steps)
+        except EndpointError:
+            raise
+        except ModelError as error:
+            return error
+
+    pool = ThreadPoolExecutor(threads, "questions")
+    try:
+        yield from pool.map(one, questions)
+    finally:
+        pool.shutdown(cancel_futures=True)

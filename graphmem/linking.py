@@ -33,17 +33,20 @@ def link_questions(
     """Find the names in each of the questions.
 
     Names are recognised by their capitals. A question without capitals inside, or with nothing
-    else, tells by them nothing: there the names count that the corpus writes as names more often
-    than in small letters.
+    else, or whose capitals begin no known name ("the CEO of ibm"), tells by them nothing: there
+    the names count that the corpus writes as names more often than in small letters.
     """
     read = [question.lower() if _is_shouted(question) else question for question in questions]
-    plain = np.array([not _has_inner_capitals(question) for question in read], dtype=np.bool_)
     linked: dict[int, Linked] = {}
-    for proper_counts in (False, True):
-        places = np.flatnonzero(plain == proper_counts).tolist()
+
+    def link(places: Sequence[int], proper_counts: bool) -> None:
         part = [read[place] for place in places]
-        linked |= zip(places, _link(dictionary, hasher, part, proper_counts), strict=True)
-    return [linked[place] for place in range(len(read))]
+        linked.update(zip(places, _link(dictionary, hasher, part, proper_counts), strict=True))
+
+    every = range(len(read))
+    link([place for place in every if _has_inner_capitals(read[place])], False)
+    link([place for place in every if place not in linked or not linked[place].entities.size], True)
+    return [linked[place] for place in every]
 
 
 def _link(

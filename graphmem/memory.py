@@ -154,7 +154,7 @@ class GraphMemory(Asking):
             raise ConfigError(f"no fact filter {fact_filter!r}: {', '.join(FACT_FILTERS)}")
         found = find_models(folder, embedder, spacy_model, extractor)
         asked = chat if isinstance(chat, ChatSettings) else ChatSettings(chat)
-        language = Language(folder, asked, found.chat_model)
+        language = Language(folder / RESPONSES, asked, found.chat_model)
         pack = asked.pack or found.pack
         models = found.embedder, found.extractor, found.settings
         if isinstance(reranker, str):

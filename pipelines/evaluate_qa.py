@@ -26,6 +26,7 @@ from graphmem.chat.usage import Meter, cost, parse_budget
 from graphmem.errors import ConfigError, GraphmemError
 from graphmem.evaluation.answering import answer_runs
 from graphmem.evaluation.experiment import load_datasets, rescore
+from graphmem.evaluation.iterating import ANSWERS
 from graphmem.evaluation.report import markdown_table
 from graphmem.evaluation.specification import read_experiment
 from graphmem.types import Price
@@ -57,7 +58,7 @@ def answer(arguments: argparse.Namespace) -> None:
     budget = parse_budget(arguments.budget, price) if arguments.budget else None
     datasets = load_datasets(read_experiment(arguments.experiment))
     meter = Meter(budget) if budget else None
-    with ResponseCache(arguments.out / "answers.sqlite") as cache, render.progress() as tell:
+    with ResponseCache(arguments.out / ANSWERS) as cache, render.progress() as tell:
         judge = CachedChat(chat_model(arguments.judge), cache, meter) if arguments.judge else None
         answer_runs(
             arguments.out,

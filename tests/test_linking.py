@@ -34,6 +34,8 @@ def link(question, passages=PASSAGES, names=NAMES):
         ("Which film did ada byron make in kyoto?", {"ada byron", "kyoto"}),
         ("WHICH FILM DID ADA BYRON MAKE IN KYOTO?", {"ada byron", "kyoto"}),
         ("Which film did ada byron make in Kyoto?", {"kyoto"}),  # capitals mean something here
+        ("What did the CEO of ada byron do?", {"ada byron"}),  # "CEO" is no name that is known
+        ("What did the CEO of brand do?", set()),
         ("who made brand?", set()),  # "brand", "who" and "film" are words like others
         ("WHO MADE THE FILM?", set()),
         ("Who made Brand?", {"who", "brand"}),

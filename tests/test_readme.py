@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent / "chat"))
+
+from chat_helpers import KEY, running_chat_server, say
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -20,14 +24,14 @@ def section(title):
     return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def run(command, folder):
+def run(command, folder, **variables):
     """Run as a reader would: in a folder with data/sample, with graphmem on the path."""
     (folder / "data").symlink_to(ROOT / "data", target_is_directory=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(
         command,
         cwd=folder,
-        env=os.environ | {"PATH": path},
+        env=os.environ | {"PATH": path} | variables,
         capture_output=True,
         text=True,
         timeout=300,
@@ -71,6 +75,19 @@ def test_commands_in_order(tmp_path):
     for shown in blocks("text", section("On the command line")):
         for line in shown.splitlines():
             assert line in done.stdout, line
+
+
+def test_the_experiment_that_a_model_leads(tmp_path):
+    (experiment,) = blocks("toml")
+    (tmp_path / "led.toml").write_text(experiment)
+    assert "`graphmem eval led.toml`" in README
+    with running_chat_server(say('{"question": "Where is Zürich?"}')) as server:
+        keys = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY, "GRAPHMEM_MODEL": "m"}
+        done = run(["graphmem", "eval", "led.toml"], tmp_path, **keys)
+        assert done.returncode == 0, done.stderr
+        assert len(server.calls) > 48
+    assert "| default + residual |" in done.stdout and "48 calls, cost" in done.stdout
+    assert (tmp_path / "led.results" / "answers.sqlite").exists()
 
 
 def test_every_command_is_shown():

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from graphmem.errors import DataError, EndpointError, GraphmemError, TooManyFailures
 from graphmem.evaluation.datasets import Dataset, JudgedQuestion, write_lines, write_text
+from graphmem.evaluation.iterating import CountingChat
 from graphmem.evaluation.running import column, run_folder
 from graphmem.evaluation.scoring import read_json, read_records, read_run
 from graphmem.protocols import ChatModel, Progress
 from graphmem.reader import Reader
-from graphmem.types import ChatRequest, Completion, Hit, Message
+from graphmem.types import ChatRequest, Hit, Message
 
 JUDGE_PROMPT = """\
 You grade answers to questions. You are given a question, the accepted answers, and a candidate.
@@ -29,40 +29,6 @@ Candidate: {answer}
 
 Reply with one word: correct or wrong."""
 """The prompt of the optional judge, published here; the only thing that it is shown."""
-
-
-class CountingChat:
-    """A chat model that counts tokens: of all calls, and of those that no cache answered."""
-
-    def __init__(self, chat: ChatModel) -> None:
-        """Stand before `chat`."""
-        self._chat = chat
-        self._lock = Lock()
-        self.tokens = {"prompt": 0, "completion": 0}
-        self.paid = {"prompt": 0, "completion": 0}
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self._chat.model
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the model behind."""
-        return self._chat.fingerprint
-
-    def complete(self, request: ChatRequest) -> Completion:
-        """As the model answers."""
-        found = self._chat.complete(request)
-        with self._lock:
-            for count in (self.tokens,) if found.cached else (self.tokens, self.paid):
-                count["prompt"] += found.prompt_tokens
-                count["completion"] += found.completion_tokens
-        return found
-
-    def stream(self, request: ChatRequest) -> Generator[str, None, Completion]:
-        """As the model answers; not counted, for nothing here streams."""
-        return self._chat.stream(request)
 
 
 def answer_runs(
@@ -190,11 +156,16 @@ def _note_tokens(
 ) -> None:
     """What the answers take goes into the scores, also where a cache gave them: it is the method's.
 
-    What was paid now, and what the judge took, stand beside it.
+    It is added to what leading the searches took. What was paid now, and what the judge took, stand
+    beside it.
     """
     numbers = read_json(folder / "run.json")
-    numbers["tokens"] = reader.tokens
-    numbers["cost"] = price(reader.tokens["prompt"], reader.tokens["completion"])
+    search = numbers.get("chat", {"tokens": {}, "calls": 0, "cost": 0.0})
+    numbers["tokens"] = {
+        name: count + search["tokens"].get(name, 0) for name, count in reader.tokens.items()
+    }
+    numbers["calls"] = search["calls"] + reader.calls
+    numbers["cost"] = search["cost"] + price(*reader.tokens.values())
     numbers["reader"] = {"model": reader.model, "passages": passages, "paid": reader.paid}
     if judge:
         numbers["judge"] = {"model": judge.model, "tokens": judge.tokens, "paid": judge.paid}

@@ -26,7 +26,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _SHOWS = {"cli", "cli_eval", "cli_options", "demo", "render", "explain", "statistics", "__main__"}
 _QUERIES = {"config", "fusion", "ppr", "retriever", "runs", "seeds", "reader", "memory", "prompts"}
 _QUERIES |= {"iterative", "rereading", "errors", "types", "protocols", "__init__"}
-_MEASURED = {"evaluation/indexes.py", "evaluation/running.py"}
+_MEASURED = {f"evaluation/{name}.py" for name in ("indexes", "iterating", "running", "timing")}
 
 
 def environment() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 OUT/experiment.json     what was asked, complete: every option of every variant
 OUT/environment.json    versions, machine, code
+OUT/answers.sqlite      what language models answered, so that nothing is asked twice
 OUT/indexes/            indexes by content, shared by variants and by later experiments
 OUT/runs/SET/VARIANT.seedN/   run.trec, questions.jsonl, run.json, scores.jsonl
 OUT/scores.json, explanations.json, report.md, report.html
@@ -22,6 +23,7 @@ from graphmem.evaluation.environment import environment
 from graphmem.evaluation.explaining import explain_differences
 from graphmem.evaluation.formats import read_dataset
 from graphmem.evaluation.indexes import BuiltIndex, IndexCache, Models
+from graphmem.evaluation.iterating import open_chat
 from graphmem.evaluation.metrics import require_measures
 from graphmem.evaluation.page import require_templates
 from graphmem.evaluation.report import write_reports
@@ -42,7 +44,7 @@ from graphmem.evaluation.specification import (
     slug,
 )
 from graphmem.memory import GraphMemory
-from graphmem.protocols import Progress
+from graphmem.protocols import ChatModel, Progress
 
 
 def load_datasets(experiment: Experiment) -> list[Dataset]:
@@ -99,8 +101,10 @@ def run_experiment(
         The scores, as in scores.json.
 
     Raises:
-        ConfigError: An option is wrong.
+        ConfigError: An option is wrong, or a method has no chat model.
         DataError: A data set is missing, malformed or unsound.
+        EndpointError: Every call to the chat model would fail alike.
+        BudgetExceeded: What was answered is kept, and the same call goes on from there.
         MissingExtraError: A library for the measures is not installed.
         TooManyFailures: More questions failed than the experiment allows.
         GraphmemError: Indexing failed.
@@ -108,6 +112,8 @@ def run_experiment(
     tell = progress or (lambda stage, done, total: None)
     require_measures()
     require_templates()
+    is_led = any(variant.iterate for variant in experiment.variants)
+    chat = open_chat(experiment.chat, out) if is_led else None
     datasets = load_datasets(experiment)
     models = Models()
     plans = [
@@ -118,12 +124,12 @@ def run_experiment(
         embedder = models.embedder(options.embedder)
         GraphMemory.open(_nowhere(out), embedder=embedder).prepare(tell)
         models.extractor(options).fingerprint  # noqa: B018  loads it, or says why it cannot
-    _write_json(out / "experiment.json", describe(experiment, datasets, plans))
+    _write_json(out / "experiment.json", describe(experiment, datasets, plans, chat))
     _write_json(out / "environment.json", environment())
     cache = IndexCache(indexes or out / "indexes", models)
     for dataset, plan in zip(datasets, plans, strict=True):
         for seed in experiment.seeds:
-            _run_dataset(experiment, plan, dataset, seed, out, cache, models, tell)
+            _run_dataset(experiment, plan, dataset, seed, out, cache, models, chat, tell)
     scores = score_experiment(out)
     explain_differences(
         experiment, list(zip(datasets, plans, strict=True)), out, cache, models, tell
@@ -145,12 +151,13 @@ def _run_dataset(
     out: Path,
     cache: IndexCache,
     models: Models,
+    chat: ChatModel | None,
     tell: Progress,
 ) -> None:
     built: dict[IndexOptions, dict[str, BuiltIndex]] = {}
     for variant in plan:
         folder = run_folder(out, dataset.name, variant.name, seed)
-        key = run_key(dataset, variant, seed, experiment)
+        key = run_key(dataset, variant, seed, experiment, chat)
         if is_finished(folder, key):
             tell(f"{dataset.name}, {variant.name}", len(dataset.questions), len(dataset.questions))
             continue
@@ -158,7 +165,7 @@ def _run_dataset(
             built[variant.index] = scope_indexes(dataset, variant.index, seed, cache, tell)
         indexes = built[variant.index]
         embedder = models.embedder(variant.index.embedder)
-        found, numbers = run_variant(dataset, variant, indexes, embedder, experiment, tell)
+        found, numbers = run_variant(dataset, variant, indexes, embedder, experiment, tell, chat)
         numbers |= {
             "key": key,
             "dataset": dataset.name,
@@ -214,7 +221,10 @@ def rescore(out: Path) -> dict[str, Any]:
 
 
 def describe(
-    experiment: Experiment, datasets: Sequence[Dataset], plans: Sequence[Sequence[Variant]]
+    experiment: Experiment,
+    datasets: Sequence[Dataset],
+    plans: Sequence[Sequence[Variant]],
+    chat: ChatModel | None,
 ) -> dict[str, Any]:
     """An experiment with every option, and what its data sets hold; JSON values."""
     specs = zip(experiment.datasets, datasets, plans, strict=True)
@@ -247,6 +257,8 @@ def describe(
         "fail_on": experiment.fail_on,
         "explain": experiment.explain,
         "latency": experiment.latency,
+        "chat": {"model": chat.model, "fingerprint": chat.fingerprint} if chat else None,
+        "price": asdict(experiment.price) if experiment.price else None,
         "shuffled": "the passages of every data set are shuffled with each seed before indexing",
     }
 

@@ -13,6 +13,7 @@ from graphmem.evaluation.datasets import Dataset, write_text
 from graphmem.evaluation.indexes import IndexCache, Models
 from graphmem.evaluation.rerankers import searching
 from graphmem.evaluation.running import run_folder
+from graphmem.evaluation.scoring import read_records
 from graphmem.evaluation.specification import Experiment, Variant
 from graphmem.memory import GraphMemory
 from graphmem.protocols import Progress
@@ -64,14 +65,15 @@ def explain_differences(
     """Write explanations.json: {data set: {variant: {question id: text}}}.
 
     Each variant is explained on the questions where it differs most from the baseline, and the
-    baseline on all of these.
+    baseline on all of these. Where a model led the searches, each of them is explained, without
+    asking it again.
     """
     texts: dict[str, dict[str, dict[str, str]]] = {}
     for dataset, plan in plans:
         texts[dataset.name] = {}
         for variant, ids in _chosen(experiment, plan, dataset, out).items():
             texts[dataset.name][variant.name] = _explain(
-                dataset, variant, ids, experiment.seeds[0], cache, models, tell
+                dataset, variant, ids, experiment.seeds[0], out, cache, models, tell
             )
     write_text(out / "explanations.json", json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
 
@@ -99,10 +101,13 @@ def _explain(
     variant: Variant,
     ids: Sequence[str],
     seed: int,
+    out: Path,
     cache: IndexCache,
     models: Models,
     tell: Progress,
 ) -> dict[str, str]:
+    records = read_records(run_folder(out, dataset.name, variant.name, seed))
+    queries = {question.id: record.get("queries", []) for question, record in records}
     questions = {question.id: question for question in dataset.questions}
     memories: dict[str, GraphMemory] = {}
     texts: dict[str, str] = {}
@@ -120,7 +125,9 @@ def _explain(
             memories[question.scope] = GraphMemory.open(
                 built.path, embedder=embedder, **searching(variant.rerank)
             )
-        texts[id_] = _text(memories[question.scope], question.text, variant)
+        memory = memories[question.scope]
+        further = [f"searched again: {q}\n{_text(memory, q, variant)}" for q in queries[id_][1:]]
+        texts[id_] = "\n\n".join([_text(memory, question.text, variant), *further])
     return texts
 
 

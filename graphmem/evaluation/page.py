@@ -83,12 +83,16 @@ def page_values(out: Path) -> dict[str, Any]:
             {
                 "name": variant["name"],
                 "preset": variant["preset"],
-                "overrides": variant["overrides"],
+                "overrides": variant["overrides"] | _options(variant.get("iterate")),
             }
             for variant in experiment["variants"]
         ],
         "environment": environment_text(read_json(out / "environment.json")),
     }
+
+
+def _options(iterate: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (iterate or {}).items() if value}
 
 
 def _dataset(
@@ -281,6 +285,7 @@ def _side(
     return {
         "variant": variant,
         "route": record["route"],
+        "queries": record.get("queries", [])[1:],
         "error": record["error"],
         "hits": hits,
         "later": ranks,

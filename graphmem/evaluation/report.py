@@ -55,6 +55,11 @@ def summary_text(experiment: Mapping[str, Any]) -> str:
             " Milliseconds are of one question at a time, median over up to "
             f"{experiment['latency']} questions."
         )
+    if chat := experiment.get("chat"):
+        text += (
+            f" Variants with a method are led by {_plain(chat['model'])} and not timed; tokens and "
+            "cost are what they take, whether it was paid now or answered from the cache."
+        )
     if experiment["baseline"]:
         text += (
             f" ▲ and ▼: better and worse than {_plain(experiment['baseline'])} "
@@ -134,11 +139,17 @@ def significance(entry: Mapping[str, Any], measure: str, p: float | None) -> str
 
 
 def costs(entry: Mapping[str, Any]) -> list[str]:
-    """Milliseconds, index seconds and tokens of a variant on one data set, as text."""
+    """Milliseconds, index seconds and tokens of a variant on one data set, as text.
+
+    Beside the tokens stand calls and cost where there are any.
+    """
     latency, index, tokens = entry["latency"], entry["index"], entry["tokens"]
     milliseconds = f"{latency['median_ms']:.1f}" if latency["questions"] else "–"
     seconds = f"{sum(index['seconds'].values()):.0f}" + ("" if index["whole"] else "+")
-    return [milliseconds, seconds, f"{tokens['prompt'] + tokens['completion']:,}"]
+    used = [f"{tokens['prompt'] + tokens['completion']:,}"]
+    used += [f"{entry['calls']:,} calls"] if entry.get("calls") else []
+    used += [f"cost {entry['cost']:.4g}"] if entry["cost"] else []
+    return [milliseconds, seconds, ", ".join(used)]
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import regex
-from numpy.typing import NDArray
 
 from graphmem.config import SearchConfig
-from graphmem.errors import GraphmemError, StorageError, TooManyFailures
+from graphmem.errors import ConfigError, GraphmemError, ModelError, StorageError, TooManyFailures
 from graphmem.evaluation.datasets import (
     Dataset,
     JudgedQuestion,
@@ -25,48 +23,21 @@ from graphmem.evaluation.datasets import (
 )
 from graphmem.evaluation.environment import code_hash
 from graphmem.evaluation.indexes import BuiltIndex
+from graphmem.evaluation.iterating import CountingChat, IterateOptions
 from graphmem.evaluation.rerankers import searching
 from graphmem.evaluation.specification import Experiment, Variant, slug
+from graphmem.evaluation.timing import TimedEmbedder, latencies, latency_json, latency_sample
+from graphmem.iterative import merge_best
+from graphmem.language import search_each
 from graphmem.memory import GraphMemory
-from graphmem.protocols import Embedder, Progress, TextKind
+from graphmem.protocols import ChatModel, Embedder, Progress
 from graphmem.runs import TAG, source_id
 from graphmem.text import content_hash
-from graphmem.types import Hit, Ranking
+from graphmem.types import Hit, Price, Ranking
 
 _BATCH = 256
 _SNIPPET = 240
 _SHOWN = 10  # hits of every question whose titles are kept for the report
-
-
-class TimedEmbedder:
-    """An embedder that adds up how long it takes."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        """Wrap `embedder`."""
-        self.embedder = embedder
-        self.seconds = 0.0
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the embedder."""
-        return self.embedder.fingerprint
-
-    @property
-    def max_tokens(self) -> int:
-        """That of the embedder."""
-        return self.embedder.max_tokens
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """As the embedder counts."""
-        return self.embedder.count_tokens(texts)
-
-    def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
-        """As the embedder embeds."""
-        start = time.perf_counter()
-        try:
-            return self.embedder.embed(texts, kind)
-        finally:
-            self.seconds += time.perf_counter() - start
 
 
 @dataclass(slots=True)
@@ -79,12 +50,14 @@ class Found:
         hits: (passage id, title, score, beginning of the text), best first; pieces of one record
             count once.
         error: Why it failed, "" where it did not.
+        queries: What was searched for where a model led, the question first.
     """
 
     question: JudgedQuestion
     route: str = ""
     hits: list[tuple[str, str, float, str]] = field(default_factory=list)
     error: str = ""
+    queries: tuple[str, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """A line of questions.jsonl of the run."""
@@ -93,6 +66,7 @@ class Found:
             **question_record(self.question),
             "route": self.route,
             "error": self.error,
+            "queries": list(self.queries),
             "gold_ranks": {gold: places.get(gold) for gold in self.question.gold},
             "hits": [list(hit) for hit in self.hits[:_SHOWN]],
         }
@@ -103,20 +77,55 @@ def run_folder(out: Path, dataset: str, variant: str, seed: int) -> Path:
     return out / "runs" / slug(dataset) / f"{slug(variant)}.seed{seed}"
 
 
-def run_key(dataset: Dataset, variant: Variant, seed: int, experiment: Experiment) -> str:
-    """Hash of all that decides a run: one that was finished under the same key is kept."""
+def run_key(
+    dataset: Dataset,
+    variant: Variant,
+    seed: int,
+    experiment: Experiment,
+    chat: ChatModel | None = None,
+) -> str:
+    """Hash of all that decides a run: one that was finished under the same key is kept.
+
+    Args:
+        dataset: What is searched.
+        variant: How.
+        seed: Of the shuffle.
+        experiment: How deep, how many are timed, the price of tokens.
+        chat: What leads the variants that have a method.
+    """
     parts = {
         "dataset": dataset.content,
         "order": [question.id for question in dataset.questions],
         "config": [type(variant.config).__name__, asdict(variant.config)],
         "index": asdict(variant.index),
         "rerank": asdict(variant.rerank) if variant.rerank else None,
+        "iterate": _led_json(_leading(variant, chat), experiment.price),
         "seed": seed,
         "depth": experiment.depth,
         "latency": experiment.latency,
         "code": code_hash(),
     }
     return content_hash(json.dumps(parts, sort_keys=True))
+
+
+def _leading(
+    variant: Variant, chat: ChatModel | None
+) -> tuple[IterateOptions, CountingChat] | None:
+    """How the searches of a variant are led, and by whom; None where nothing leads them."""
+    if variant.iterate is None:
+        return None
+    if chat is None:
+        raise ConfigError(f"{variant.name}: 'variants.method' needs a chat model")
+    return variant.iterate, CountingChat(chat)
+
+
+def _led_json(
+    led: tuple[IterateOptions, CountingChat] | None, price: Price | None
+) -> list[Any] | None:
+    if led is None:
+        return None
+    options, chat = led
+    return [asdict(options), chat.fingerprint, asdict(price) if price else None]
 
 
 def is_finished(folder: Path, key: str) -> bool:
@@ -135,8 +144,20 @@ def run_variant(
     embedder: Embedder,
     experiment: Experiment,
     tell: Progress,
+    chat: ChatModel | None = None,
 ) -> tuple[list[Found], dict[str, Any]]:
     """Search every question, in the index of its scope.
+
+    A variant with a method is not timed: what its model answers can come from a cache.
+
+    Args:
+        dataset: The questions.
+        variant: How to search.
+        indexes: The index of every scope.
+        embedder: The embedder of the indexes.
+        experiment: How deep, how many may fail, how many are timed.
+        tell: Told of every batch, or of every question that a model leads.
+        chat: What leads the searches of a variant with a method.
 
     Returns:
         What was found, in the order of the questions; and timings, tokens and cost, JSON values.
@@ -150,14 +171,19 @@ def run_variant(
     failed = 0
     clock = {"open": 0.0, "search": 0.0}
     latency: list[tuple[float, float]] = []
-    per_scope = _latency_sample(dataset, experiment.latency)
+    led, threads = _leading(variant, chat), experiment.chat.concurrency
+    sample = set() if led else latency_sample(dataset, experiment.latency)
     for scope, questions in _by_scope(dataset).items():
         start = time.perf_counter()
         memory = GraphMemory.open(indexes[scope].path, embedder=timed, **searching(variant.rerank))
         memory.retriever  # noqa: B018  opening belongs to this stage, not to the first search
         clock["open"] += time.perf_counter() - start
         start = time.perf_counter()
-        for found in _search(memory, questions, variant.config, experiment.depth):
+        for found in (
+            _search_led(memory, questions, variant.config, experiment.depth, led, threads)
+            if led
+            else _search(memory, questions, variant.config, experiment.depth)
+        ):
             done[found.question.id] = found
             failed += bool(found.error)
             if failed > allowed:
@@ -165,19 +191,24 @@ def run_variant(
                     f"{dataset.name}, {variant.name}: {failed} questions failed, "
                     f"{allowed} may; the last one: {found.error}"
                 )
-            if len(done) % _BATCH == 0:
+            if led or len(done) % _BATCH == 0:
                 tell(f"{dataset.name}, {variant.name}", len(done), len(dataset.questions))
         clock["search"] += time.perf_counter() - start
-        texts = [q.text for q in questions if q.id in per_scope and not done[q.id].error]
-        latency += _latencies(memory, timed, texts, variant.config, max(experiment.cutoffs))
+        texts = [q.text for q in questions if q.id in sample and not done[q.id].error]
+        latency += latencies(memory, timed, texts, variant.config, max(experiment.cutoffs))
     tell(f"{dataset.name}, {variant.name}", len(done), len(dataset.questions))
-    numbers = {
+    numbers: dict[str, Any] = {
         "seconds": clock,
         "questions_per_second": len(done) / clock["search"] if clock["search"] else 0.0,
-        "latency": _latency_json(latency),
-        "tokens": {"prompt": 0, "completion": 0},  # of a language model: there is none
+        "latency": latency_json(latency),
+        "tokens": {"prompt": 0, "completion": 0},  # of a language model
+        "calls": 0,
         "cost": 0.0,
     }
+    if led:
+        took = led[1].as_json(experiment.price)
+        numbers |= {name: took[name] for name in ("tokens", "calls", "cost")}
+        numbers |= {"chat": took, "seconds": {"open": clock["open"]}, "questions_per_second": None}
     return [done[question.id] for question in dataset.questions], numbers
 
 
@@ -212,6 +243,55 @@ def _search_one(
         return Found(question, error=f"{type(error).__name__}: {error}")
 
 
+def _search_led(
+    memory: GraphMemory,
+    questions: Sequence[JudgedQuestion],
+    config: SearchConfig,
+    depth: int,
+    led: tuple[IterateOptions, CountingChat],
+    threads: int,
+) -> Iterator[Found]:
+    """As `_search`, but led by a chat model, which is asked once, however deep the ranking must be.
+
+    Where pieces crowd a ranking, deeper searches for the same queries fill up its end.
+    """
+
+    def search(query: str, k: int) -> Ranking:
+        return memory.search(query, k, config)
+
+    options, chat = led
+    texts = [question.text for question in questions]
+    each = search_each(texts, search, chat, depth, options.method, options.steps, threads)
+    crowded = []
+    for question, found in zip(questions, each, strict=True):
+        if isinstance(found, ModelError):
+            yield Found(question, error=f"{type(found).__name__}: {found}")
+        elif _is_crowded(found.ranking, depth, depth):
+            crowded.append((question, found))  # later: the others are being searched
+        else:
+            yield _led(question, found.ranking, depth, options, found.queries)
+    for question, found in crowded:
+        wanted, ranking = depth, found.ranking
+        while _is_crowded(ranking, wanted, depth):
+            wanted *= 4
+            deeper = merge_best([search(query, wanted) for query in found.queries])
+            ids = {hit.passage.id for hit in found.ranking.hits}
+            more = [hit for hit in deeper.hits if hit.passage.id not in ids]
+            ranking = replace(found.ranking, hits=(*found.ranking.hits, *more)[:wanted])
+        yield _led(question, ranking, depth, options, found.queries)
+
+
+def _led(
+    question: JudgedQuestion,
+    ranking: Ranking,
+    depth: int,
+    options: IterateOptions,
+    queries: tuple[str, ...],
+) -> Found:
+    found = _as_found(question, ranking, depth)
+    return replace(found, route=f"{found.route} + {options.method}", queries=queries)
+
+
 def _found(
     memory: GraphMemory,
     question: JudgedQuestion,
@@ -221,9 +301,19 @@ def _found(
 ) -> Found:
     """The first `depth` records of a ranking, looking deeper where pieces of one crowd it."""
     wanted = depth
-    while len(best := _best_pieces(ranking.hits)) < depth and len(ranking.hits) == wanted:
+    while _is_crowded(ranking, wanted, depth):
         wanted *= 4
         ranking = memory.search(question.text, wanted, config)
+    return _as_found(question, ranking, depth)
+
+
+def _is_crowded(ranking: Ranking, wanted: int, depth: int) -> bool:
+    """Whether pieces leave room for fewer than `depth` records, and a deeper search has more."""
+    return len(ranking.hits) == wanted and len(_best_pieces(ranking.hits)) < depth
+
+
+def _as_found(question: JudgedQuestion, ranking: Ranking, depth: int) -> Found:
+    best = _best_pieces(ranking.hits)
     hits = [
         (id_, hit.passage.title, hit.score, " ".join(hit.passage.text[:_SNIPPET].split()))
         for id_, hit in list(best.items())[:depth]
@@ -236,43 +326,6 @@ def _best_pieces(hits: Sequence[Hit]) -> dict[str, Hit]:
     for hit in hits:
         best.setdefault(source_id(hit.passage), hit)
     return best
-
-
-def _latency_sample(dataset: Dataset, count: int) -> set[str]:
-    ids = [question.id for question in dataset.questions]
-    return set(random.Random(0).sample(ids, min(count, len(ids))))
-
-
-def _latencies(
-    memory: GraphMemory,
-    timed: TimedEmbedder,
-    questions: Sequence[str],
-    config: SearchConfig,
-    k: int,
-) -> list[tuple[float, float]]:
-    """Milliseconds of every question alone: all, and of it the embedder's. One is a warm-up."""
-    if questions:
-        memory.search(questions[0], k, config)
-    found = []
-    for question in questions:
-        embedding, start = timed.seconds, time.perf_counter()
-        memory.search(question, k, config)
-        whole = time.perf_counter() - start
-        found.append((1000 * whole, 1000 * (timed.seconds - embedding)))
-    return found
-
-
-def _latency_json(latency: Sequence[tuple[float, float]]) -> dict[str, float]:
-    if not latency:
-        return {"questions": 0}
-    whole, embedding = np.array(latency).T
-    return {
-        "questions": len(latency),
-        "median_ms": round(float(np.median(whole)), 3),
-        "p95_ms": round(float(np.quantile(whole, 0.95)), 3),
-        "embed_median_ms": round(float(np.median(embedding)), 3),
-        "search_median_ms": round(float(np.median(whole - embedding)), 3),
-    }
 
 
 def write_run(folder: Path, found: Sequence[Found], numbers: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from graphmem.evaluation.datasets import JudgedQuestion, read_question, write_li
 from graphmem.evaluation.metrics import Scores, by_group, score_run
 from graphmem.evaluation.running import column, run_folder
 
-_RECORD_FIELDS = ("route", "error", "gold_ranks", "hits")
+_RECORD_FIELDS = ("route", "error", "queries", "gold_ranks", "hits")
 
 
 def read_json(file: Path) -> Any:
@@ -188,6 +188,7 @@ def _score_seeds(
         "missing": list(first.missing),
         "failed": {record["id"]: record["error"] for _, record in records if record["error"]},
         "seeds": {str(seed): one.means() for seed, (one, _) in zip(seeds, scored, strict=True)},
+        "calls": numbers[0].get("calls", 0),  # not in runs of older versions
         **{
             name: numbers[0][name]
             for name in ("latency", "index", "seconds", "questions_per_second", "tokens", "cost")

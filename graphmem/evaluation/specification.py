@@ -15,7 +15,10 @@ import regex
 
 from graphmem.config import PRESETS, HippoRag2Config, HippoRagConfig, SearchConfig, preset
 from graphmem.errors import ConfigError, DataError
+from graphmem.evaluation.iterating import CHAT_KEYS, IterateOptions, read_chat, read_iterate
 from graphmem.evaluation.rerankers import RerankOptions, read_rerank
+from graphmem.language import ChatSettings
+from graphmem.types import Price
 
 CUTOFFS = (2, 5, 10, 20)
 _SLUG = regex.compile(r"[^\p{L}\p{N}._=+-]+")
@@ -56,7 +59,7 @@ class IndexOptions:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to retrieve: a preset, what is changed, its index, and a reranker at the end."""
+    """One way to retrieve: a preset, what is changed, its index, a reranker, what leads it."""
 
     name: str
     config: SearchConfig
@@ -64,6 +67,7 @@ class Variant:
     overrides: Mapping[str, Any] = field(default_factory=dict, hash=False)
     index: IndexOptions = field(default_factory=IndexOptions)
     rerank: RerankOptions | None = None
+    iterate: IterateOptions | None = None
 
 
 def for_dataset(variant: Variant, spec: DatasetSpec) -> Variant | None:
@@ -97,6 +101,8 @@ class Experiment:
         fail_on: How many questions of a run may fail: a share below 1 or a count.
         explain: How many questions of each data set are shown with explanations.
         latency: How many questions are timed one by one.
+        chat: The model that leads the variants with a method, how fast, and for how much.
+        price: Its price, None where cost is not counted.
     """
 
     name: str
@@ -109,6 +115,8 @@ class Experiment:
     fail_on: float = 0.05
     explain: int = 10
     latency: int = 100
+    chat: ChatSettings = ChatSettings()
+    price: Price | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run.
@@ -191,6 +199,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "fail_on": (int, float),
     "explain": int,
     "latency": int,
+    **CHAT_KEYS,
 }
 
 
@@ -201,6 +210,9 @@ def _experiment(table: Mapping[str, Any], folder: Path, name: str) -> Experiment
     variants += [_variant(item, index, folder) for item in table.get("variants", [])]
     variants += _ablation(table.get("ablation", {}), index)
     variants += _sweep(table.get("sweep", {}), index)
+    for key in CHAT_KEYS.keys() & table.keys():
+        _require(any(v.iterate for v in variants), f"{key!r} goes with a variant that has a method")
+    chat, price = read_chat(table)
     return Experiment(
         name=table.get("name", name),
         datasets=tuple(_dataset(item, folder) for item in table.get("datasets", [])),
@@ -212,6 +224,8 @@ def _experiment(table: Mapping[str, Any], folder: Path, name: str) -> Experiment
         fail_on=float(table.get("fail_on", 0.05)),
         explain=table.get("explain", 10),
         latency=table.get("latency", 100),
+        chat=chat,
+        price=price,
     )
 
 
@@ -255,13 +269,14 @@ def _fits(value: Any, type_: Any) -> bool:
 
 def _variant(item: Any, index: IndexOptions, folder: Path) -> Variant:
     _require(isinstance(item, dict), "every one of 'variants' must be a table")
-    keys = {"name": str, "preset": str, "overrides": dict, "index": dict}
-    _check_keys(item, {**keys, "reranker": str, "rerank_depth": int}, "variants.")
+    keys: dict[str, type] = {"name": str, "preset": str, "overrides": dict, "index": dict}
+    keys |= {"reranker": str, "rerank_depth": int, "method": str, "steps": int}
+    _check_keys(item, keys, "variants.")
     _require("name" in item, "every one of 'variants' needs a name")
     base, changes = item.get("preset", "default"), item.get("overrides", {})
     own = _index_options(item.get("index", {}), index, folder)
-    rerank = read_rerank(item, folder)
-    return Variant(item["name"], override(base, changes), base, changes, own, rerank)
+    ends = read_rerank(item, folder), read_iterate(item)
+    return Variant(item["name"], override(base, changes), base, changes, own, *ends)
 
 
 def _ablation(table: Mapping[str, Any], index: IndexOptions) -> list[Variant]:

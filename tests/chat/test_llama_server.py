@@ -23,8 +23,9 @@ from graphmem.chat.openai import OpenAIChat
 from graphmem.chat.usage import Budget, Meter, total
 from graphmem.embedding.weights import cache_folder, locked, sha256
 from graphmem.errors import BudgetExceeded, ExtractionError
-from graphmem.evaluation.answering import CountingChat, judged
+from graphmem.evaluation.answering import judged
 from graphmem.evaluation.datasets import JudgedQuestion
+from graphmem.evaluation.iterating import CountingChat
 from graphmem.extraction.openie import LlmExtractor
 from graphmem.prompts import request_tokens
 from graphmem.reader import Reader
@@ -186,7 +187,7 @@ def test_the_judge_of_an_experiment_gets_a_word(address, tmp_path, monkeypatch):
         counting = CountingChat(CachedChat(OpenAIChat("smollm2", max_retries=1), cache))
         first = judged(counting, question, "Finland")
         assert first in (0.0, 1.0)
-        assert counting.tokens == counting.paid and counting.paid["completion"] > 0
+        assert counting.paid == counting.tokens | {"calls": 1} and counting.paid["completion"] > 0
         paid = dict(counting.paid)
         assert judged(counting, question, "Finland") == first
     assert counting.paid == paid, "the cache knew it"
