@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from graphmem.text import content_hash
 from graphmem.types import Passage
 from graphmem.vector_indexer import embed_missing
 
+STAGE: Final = "sentences"
+"""Under this name progress is told."""
 _BLOCK = 256  # passages whose names are sought together
 
 
@@ -40,13 +43,11 @@ def gather_sentences(
         ModelError: The embedder failed.
         StorageError: The store cannot be written.
     """
-    tell("sentences", 0, 0)
+    tell(STAGE, 0, 0)
     cuts = [cut_sentences(passage) for passage in passages]
     hashes = [content_hash("sentence", sentence) for cut in cuts for sentence in cut]
     text_of = dict(zip(hashes, (sentence for cut in cuts for sentence in cut), strict=True))
-    embed_missing(
-        store, text_of, embedder, workers, lambda done, total: tell("sentences", done, total)
-    )
+    embed_missing(store, text_of, embedder, workers, lambda done, total: tell(STAGE, done, total))
     # Edges are sorted by entity: those of a passage stay in the order of their rows.
     order = np.argsort(graph.context.passages, kind="stable")
     entities = graph.context.entities[order].astype(np.int64)

@@ -173,9 +173,10 @@ class Snapshot:
         except (ValueError, TypeError) as error:
             raise _damaged(self.folder / "records_data.npy") from error
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+    def size(self, under: str = "") -> int:
+        """Bytes on disk, of all columns or of those whose names begin with `under`."""
+        files = self.manifest["files"].items()
+        return sum(entry["bytes"] for name, entry in files if name.startswith(under))
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
