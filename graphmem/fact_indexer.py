@@ -1,12 +1,8 @@
-"""Extractions to facts with vectors: embed what has no vector yet, and commit batch by batch."""
+"""Extractions to facts with a vector for every phrase and fact."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
-
-import numpy as np
-from numpy.typing import NDArray
 
 from graphmem.fact_columns import FactSource
 from graphmem.facts import assemble_facts, fact_text
@@ -15,11 +11,7 @@ from graphmem.store import Store
 from graphmem.synonymy import Synonyms
 from graphmem.text import content_hash
 from graphmem.types import Extraction
-from graphmem.workers import compute_batches
-
-BATCH = 256
-"""Phrases or facts embedded and committed at once; they are short."""
-_FEW = 8 * BATCH
+from graphmem.vector_indexer import embed_missing
 
 
 def gather_facts(
@@ -53,7 +45,8 @@ def gather_facts(
         *(content_hash("phrase", text) for text in phrases),
         *(content_hash("fact", text) for text in facts),
     ]
-    _embed_missing(store, hashes, [*phrases, *facts], embedder, workers, tell)
+    text_of = dict(zip(hashes, [*phrases, *facts], strict=True))
+    embed_missing(store, text_of, embedder, workers, lambda done, total: tell("facts", done, total))
     fingerprint = embedder.fingerprint
     return FactSource(
         table,
@@ -62,34 +55,3 @@ def gather_facts(
         lambda done, total: tell("synonymy", done, total),
         known,
     )
-
-
-def _embed_missing(
-    store: Store,
-    hashes: Sequence[str],
-    texts: Sequence[str],
-    embedder: Embedder,
-    workers: int | None,
-    tell: Progress,
-) -> None:
-    text_of = dict(zip(hashes, texts, strict=True))
-    missing = store.missing_vectors(hashes, embedder.fingerprint)
-    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
-    tell("facts", 0, len(missing))
-    done = 0
-    results = compute_batches(
-        _embed,
-        (None, embedder),
-        batches,
-        lambda batch: [text_of[digest] for digest in batch],
-        1 if len(missing) < _FEW else workers,
-    )
-    with closing(results):
-        for batch, vectors in results:
-            store.save_vectors(batch, embedder.fingerprint, vectors)
-            done += len(batch)
-            tell("facts", done, len(missing))
-
-
-def _embed(models: tuple[None, Embedder], texts: Sequence[str]) -> NDArray[np.float32]:
-    return models[1].embed(texts, "passage")

@@ -25,6 +25,8 @@ from graphmem.extracting import Extracted, extract_each, is_empty
 from graphmem.fact_indexer import gather_facts
 from graphmem.graph import assemble_graph
 from graphmem.protocols import EachExtractor, Embedder, Extractor, Progress
+from graphmem.sentence_indexer import gather_sentences
+from graphmem.sentences import SETTING
 from graphmem.snapshot import current_content, known_synonyms, open_current, write_snapshot
 from graphmem.store import Store
 from graphmem.text import content_hash
@@ -90,11 +92,13 @@ def index_passages(
         passages: What to add, in any order.
         extractor: Finds the entities.
         embedder: Makes the vectors.
-        settings: Words by which the same extractor and embedder can be loaded again.
+        settings: Words by which the same extractor and embedder can be loaded again; with
+            `sentences.SETTING` among them, a vector of every sentence is kept too.
         workers: Processes that compute, each with its own copies of extractor and embedder; None
             is one for each core, 1 computes in this process.
         progress: Told of every batch, in the stages "read", "compute", "assemble", where passages
-            are extracted one by one "extract", and where there are facts "facts" and "synonymy".
+            are extracted one by one "extract", where there are facts "facts" and "synonymy", and
+            where sentences are kept "sentences".
         max_failures: Where passages are extracted one by one: how many may fail; below 1 a share
             of them, judged from the twentieth on.
 
@@ -331,10 +335,14 @@ def _assemble(
     graph = assemble_graph(passages, extractions)
     known = known_synonyms(index, embedder.fingerprint)
     facts = gather_facts(store, extractions, embedder, workers, tell, known)
+    sentences = None
+    if SETTING in settings:
+        sentences = gather_sentences(store, passages, graph, embedder, workers, tell)
+        tell("assemble", 0, 1)  # a stopwatch counts from here what sentences have no part in
     manifest: dict[str, Any] = {**made_with, **settings, "content": content}
     if incomplete:
         manifest |= {"missing": store.count() - len(passages), "failed": len(failed)}
     vectors = store.vectors(made_with["embedder"], complete)
-    write_snapshot(index, graph, passages, vectors, manifest, facts)
+    write_snapshot(index, graph, passages, vectors, manifest, facts, sentences)
     tell("assemble", 1, 1)
     return True

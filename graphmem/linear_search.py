@@ -17,26 +17,17 @@ from scipy.sparse import block_array, csr_array
 
 from graphmem.config import LinearRagConfig
 from graphmem.fact_search import Walk
-from graphmem.mentions import TokenHasher, find_names
+from graphmem.mentions import TokenHasher
 from graphmem.protocols import Embedder
 from graphmem.seeds import min_max, top_rows
+from graphmem.sentences import Sentences, cut_sentences, find_entities
 from graphmem.snapshot import Snapshot
-from graphmem.text import sentence_spans
-from graphmem.types import Passage
 
 Vector = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 _KEPT = 5_000
 """Passages whose sentences stay in memory; 1.5 kB a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sentences:
-    """The sentences of one passage: vectors, float32 [s, d], and the entities in each."""
-
-    vectors: Vector
-    entities: list[Rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,10 @@ class Activation:
 
 
 class LinearSearcher:
-    """Searches one snapshot; sentences are embedded when a question first comes near them."""
+    """Searches one snapshot.
+
+    Where it holds no sentences, they are embedded when a question first comes near them.
+    """
 
     def __init__(self, snapshot: Snapshot, embedder: Embedder) -> None:
         """Take the snapshot and its embedder."""
@@ -117,7 +111,7 @@ class LinearSearcher:
                     handed = score * likeness
                     if handed < config.threshold:
                         continue
-                    for other in self._sentences[place[0]].entities[place[1]].tolist():
+                    for other in self._sentences_of(place[0]).entities_of(place[1]):
                         weights[other] = weights.get(other, 0.0) + handed
                         reached[other] = handed
             last.update({entity: (score, tier) for entity, score in reached.items()})
@@ -142,10 +136,10 @@ class LinearSearcher:
         places = []
         likeness: list[float] = []
         for passage in self._passages_of(entity, cosine, config.nearest_passages).tolist():
-            sentences = self._sentences[passage]
+            sentences = self._sentences_of(passage)
             near = np.einsum("sd,d->s", sentences.vectors, vector)
-            for number, found in enumerate(sentences.entities):
-                if entity in found and (passage, number) not in used:
+            for number in sentences.holding(entity):
+                if (passage, number) not in used:
                     places.append((passage, number))
                     likeness.append(float(near[number]))
         best = top_rows(np.array(likeness, dtype=np.float32), config.sentences)
@@ -189,44 +183,31 @@ class LinearSearcher:
         """Embed the sentences of all passages that these entities lead to, in one call."""
         self._embed_sentences([self._passages_of(entity, cosine, most) for entity in entities])
 
+    def _sentences_of(self, passage: int) -> Sentences:
+        kept = self._snapshot.sentences
+        return self._sentences[passage] if kept is None else kept.of(passage)
+
     def _embed_sentences(self, passages: Sequence[Rows]) -> None:
+        if self._snapshot.sentences is not None:
+            return
         wanted = np.unique(np.concatenate([*passages, np.zeros(0, dtype=np.int64)])).tolist()
         for passage in wanted:
             if passage in self._sentences:
                 self._sentences.move_to_end(passage)
         missing = [passage for passage in wanted if passage not in self._sentences]
-        texts = [_cut(self._snapshot.passage(row)) for row in missing]
-        if not texts:
+        if not missing:
             return
-        vectors = self._embedder.embed([s for cut in texts for s in cut], "passage")
-        start = 0
-        for passage, cut in zip(missing, texts, strict=True):
-            part = vectors[start : start + len(cut)]
-            self._sentences[passage] = Sentences(part, self._entities_in(passage, cut))
-            start += len(cut)
+        cuts = [cut_sentences(self._snapshot.passage(row)) for row in missing]
+        vectors = self._embedder.embed([sentence for cut in cuts for sentence in cut], "passage")
+        mentioned = [self._mentioned(row) for row in missing]
+        named = find_entities(self._snapshot.dictionary, self._hasher, cuts, mentioned)
+        for number, passage in enumerate(missing):
+            self._sentences[passage] = named.of(number, vectors)
         while len(self._sentences) > max(_KEPT, len(wanted)):
             self._sentences.popitem(last=False)
 
-    def _entities_in(self, passage: int, sentences: Sequence[str]) -> list[Rows]:
-        """Entities of the passage that each of its sentences names."""
+    def _mentioned(self, passage: int) -> Rows:
+        """Entities of a passage, ascending."""
         snapshot = self._snapshot
         start, end = snapshot.adjacency.indptr[passage + snapshot.entities :][:2]
-        mentioned = np.sort(snapshot.adjacency.indices[start:end].astype(np.int64))
-        numbers = np.arange(len(sentences))[:, None] * snapshot.entities
-        columns = self._hasher.columns(sentences)
-        known = (numbers + mentioned).ravel()
-        found = find_names(snapshot.dictionary, columns, known)
-        text = np.searchsorted(columns.offsets, found.starts, side="right") - 1
-        return [
-            np.intersect1d(found.entities[text == number], mentioned)
-            for number in range(len(sentences))
-        ]
-
-
-def _cut(passage: Passage) -> list[str]:
-    """The sentences of a passage, the title before the first."""
-    spans = sentence_spans(passage.text)
-    sentences = [passage.text[start:end] for start, end in spans] or [passage.text]
-    if passage.title:
-        sentences[0] = f"{passage.title}\n{sentences[0]}"
-    return sentences
+        return np.sort(snapshot.adjacency.indices[start:end].astype(np.int64))

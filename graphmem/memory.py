@@ -108,6 +108,7 @@ class GraphMemory(Asking):
         fact_filter: str | FactFilter = "none",
         reranker: str | Reranker | None = None,
         rerank_depth: int = RERANK_DEPTH,
+        sentences: bool = False,
     ) -> Self:
         """Open the index at `path`, or name the place of one that `add` will make.
 
@@ -129,6 +130,8 @@ class GraphMemory(Asking):
             reranker: Reads the first passages of every ranking again and orders them: the path of
                 a cross-encoder's folder, "maxsim", "maxsim:FOLDER", "words", or an object.
             rerank_depth: How many passages it reads, 1 or more.
+            sentences: `add` keeps a vector of every sentence too, which makes preset linearrag
+                faster; an index that was made so goes on.
 
         Raises:
             ConfigError: There is no such embedder, extractor, fact filter or reranker.
@@ -152,7 +155,7 @@ class GraphMemory(Asking):
         folder = Path(path)
         if isinstance(fact_filter, str) and fact_filter not in FACT_FILTERS:
             raise ConfigError(f"no fact filter {fact_filter!r}: {', '.join(FACT_FILTERS)}")
-        found = find_models(folder, embedder, spacy_model, extractor)
+        found = find_models(folder, embedder, spacy_model, extractor, sentences)
         asked = chat if isinstance(chat, ChatSettings) else ChatSettings(chat)
         language = Language(folder / RESPONSES, asked, found.chat_model)
         pack = asked.pack or found.pack

@@ -11,6 +11,7 @@ from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.extraction import load_extractor
 from graphmem.indexer import STORE
 from graphmem.protocols import Embedder, Extractor
+from graphmem.sentences import RULE, SETTING
 from graphmem.snapshot import open_current
 from graphmem.store import Store
 
@@ -39,8 +40,11 @@ def find_models(
     embedder: str | Embedder | None,
     spacy_model: str | None,
     extractor: str | Extractor | None,
+    sentences: bool = False,
 ) -> Models:
     """The models for an index, by what is named and what the index says.
+
+    An index that keeps its sentences goes on doing so, whether `sentences` says it or not.
 
     Raises:
         ConfigError: There is no such embedder or extractor.
@@ -61,6 +65,8 @@ def find_models(
             extractor = f"{kind}:{Path(file).resolve()}"
         settings["extractor_spec"] = extractor
         extractor = None if asks_a_model(extractor) else load_extractor(model, spec=extractor)
+    if sentences or SETTING in recorded:
+        settings[SETTING] = RULE
     pack = int(recorded.get("pack", "1"))
     return Models(spec, extractor, settings, recorded.get("chat_model", ""), pack)
 

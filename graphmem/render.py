@@ -28,6 +28,7 @@ _STAGES = {
     "compute": "extracting and embedding",
     "facts": "embedding facts",
     "synonymy": "finding synonyms",
+    "sentences": "embedding sentences",
     "assemble": "assembling the graph",
     "search": "searching",
 }

@@ -10,7 +10,6 @@ keep the files that they have mapped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from graphmem.columns import StringColumn, write_strings, write_vectors
+from graphmem.durable import checked_file, sync_folder, write_text
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.fact_columns import FOLDER as FACTS
 from graphmem.fact_columns import (
@@ -44,6 +44,7 @@ from graphmem.graph import (
 )
 from graphmem.lexical import LexicalIndex
 from graphmem.mentions import EntityDictionary
+from graphmem.sentences import SentenceColumns, SentenceSource, read_sentences, write_sentences
 from graphmem.store import row_key
 from graphmem.synonymy import RULE, Synonyms
 from graphmem.types import Passage
@@ -154,6 +155,14 @@ class Snapshot:
         return read_facts(self._array)
 
     @cached_property
+    def sentences(self) -> SentenceColumns | None:
+        """The sentences, None where the index does not keep them or cut them by another rule."""
+        try:
+            return read_sentences(self.manifest, self._array)
+        except ValueError as error:
+            raise _damaged(self.folder / "sentences") from error
+
+    @cached_property
     def _records(self) -> StringColumn:
         return self._strings("records")
 
@@ -164,9 +173,10 @@ class Snapshot:
         except (ValueError, TypeError) as error:
             raise _damaged(self.folder / "records_data.npy") from error
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+    def size(self, under: str = "") -> int:
+        """Bytes on disk, of all columns or of those whose names begin with `under`."""
+        files = self.manifest["files"].items()
+        return sum(entry["bytes"] for name, entry in files if name.startswith(under))
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -248,7 +258,7 @@ def known_synonyms(index: Path, embedder: str) -> Synonyms | None:
         manifest, files = live.manifest, live.manifest["files"]
         if (manifest.get("synonymy"), manifest.get("embedder")) != (RULE, embedder):
             return None
-        if any(_checked_file(live.folder / name) != files[name] for name in SYNONYM_FILES):
+        if any(checked_file(live.folder / name) != files[name] for name in SYNONYM_FILES):
             return None
         return read_synonyms(live._array)
     except (IndexNotFoundError, IndexMismatchError, StorageError, OSError, KeyError):
@@ -262,6 +272,7 @@ def write_snapshot(
     vectors: Iterable[NDArray[np.float32]],
     manifest: dict[str, Any],
     facts: FactSource | None = None,
+    sentences: SentenceSource | None = None,
 ) -> None:
     """Write a snapshot beside the live one, switch to it, and remove the old one.
 
@@ -272,6 +283,7 @@ def write_snapshot(
         vectors: Their P vectors, float32 [d] each.
         manifest: What goes into the manifest beside format, counts and checksums.
         facts: The facts, None where no passage has any.
+        sentences: The sentences, None where the index does not keep them.
     """
     name = _next_name(index)
     folder = index / f".{name}.tmp"
@@ -282,22 +294,22 @@ def write_snapshot(
         if facts:
             write_facts(folder, facts)
             manifest = {**manifest, "synonymy": RULE}
+        if sentences:
+            write_sentences(folder, sentences)
         files = {
-            file.relative_to(folder).as_posix(): _checked_file(file)
+            file.relative_to(folder).as_posix(): checked_file(file)
             for file in sorted(folder.rglob("*"))
             if file.is_file()
         }
         counts = {"format": FORMAT, "entities": len(graph.names), "passages": len(passages)}
-        _write_text(
-            folder / _MANIFEST, json.dumps({**counts, **manifest, "files": files}, indent=1)
-        )
+        write_text(folder / _MANIFEST, json.dumps({**counts, **manifest, "files": files}, indent=1))
         for inner in filter(Path.is_dir, folder.iterdir()):
-            _sync(inner)
-        _sync(folder)
+            sync_folder(inner)
+        sync_folder(folder)
         os.replace(folder, index / name)
-        _write_text(index / f"{_POINTER}.tmp", name)
+        write_text(index / f"{_POINTER}.tmp", name)
         os.replace(index / f"{_POINTER}.tmp", index / _POINTER)
-        _sync(index)
+        sync_folder(index)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise StorageError(f"{folder}: {error.strerror or error}; the old state stays") from error
@@ -347,28 +359,6 @@ def _record(passage: Passage) -> str:
         "metadata": dict(passage.metadata),
     }
     return json.dumps(fields, ensure_ascii=False, sort_keys=True)
-
-
-def _checked_file(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
-        os.fsync(stream.fileno())
-    return {"bytes": file.stat().st_size, "blake2b": digest.hexdigest()}
-
-
-def _write_text(file: Path, text: str) -> None:
-    with file.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _current(index: Path) -> str | None:

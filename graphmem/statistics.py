@@ -15,6 +15,7 @@ def index_statistics(index: Path, snapshot: Snapshot) -> dict[str, Any]:
     manifest = snapshot.manifest
     df = snapshot.df
     per_passage = np.bincount(snapshot.graph.weights.indices, minlength=snapshot.passages)
+    sentences = snapshot.sentences
     files = [file for file in index.iterdir() if file.is_file()]
     return {
         "passages": snapshot.passages,
@@ -26,6 +27,7 @@ def index_statistics(index: Path, snapshot: Snapshot) -> dict[str, Any]:
         "passages_without_entity": int(np.count_nonzero(per_passage == 0)),
         "entities_per_passage": _spread(per_passage),
         "passages_per_entity": _spread(df),
+        "sentences_kept": 0 if sentences is None else len(sentences.vectors),
         "vector_dimensions": int(snapshot.vectors.shape[1]),
         "bytes_snapshot": snapshot.size(),
         "bytes_store": sum(file.stat().st_size for file in files),

@@ -18,7 +18,7 @@ from graphmem import render
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.experiment import index_costs, load_datasets, scope_indexes
 from graphmem.evaluation.indexes import IndexCache, Models
-from graphmem.evaluation.specification import for_dataset, read_experiment
+from graphmem.evaluation.specification import for_dataset, index_order, read_experiment
 
 
 def main() -> int:
@@ -44,13 +44,15 @@ def build(file: Path, folder: Path) -> None:
     with render.progress() as tell:
         for spec, dataset in zip(experiment.datasets, datasets, strict=True):
             variants = [v for v in (for_dataset(v, spec) for v in experiment.variants) if v]
-            for options in dict.fromkeys(variant.index for variant in variants):
+            for options in index_order(variants):
                 for seed in experiment.seeds:
                     built = scope_indexes(dataset, options, seed, cache, tell)
                     costs = index_costs(list(built.values()))
                     table.add_row(
                         dataset.name,
-                        f"{options.embedder}, seed {seed}" + (", triples" * bool(options.openie)),
+                        f"{options.embedder}, seed {seed}"
+                        + ", triples" * bool(options.openie)
+                        + ", sentences" * options.sentences,
                         f"{costs['passages']:,}",
                         f"{costs['entities']:,}",
                         f"{costs['bytes'] / 1e6:.1f}",

@@ -261,7 +261,7 @@ def test_the_number_of_workers_does_not_matter(tmp_path):
 def start(corpus, path, *options, **more):
     command = [sys.executable, "-m", "graphmem", "index", str(corpus), "--index", str(path)]
     return subprocess.Popen(
-        [*command, "--embedder", "hashing", *options],
+        [*command, "--embedder", "hashing", "--sentences", *options],
         env=environment(**more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -116,7 +116,7 @@ def test_a_failure_at_any_moment_leaves_the_old_state(write, tmp_path, monkeypat
         "mkdir": "pathlib.Path.mkdir",
         "columns": "graphmem.snapshot._write_columns",
         "rename": "graphmem.snapshot.os.replace",
-        "pointer": "graphmem.snapshot._write_text",
+        "pointer": "graphmem.snapshot.write_text",
     }[moment]
     with monkeypatch.context() as patch:
         patch.setattr(target, fail)

@@ -41,6 +41,7 @@ from graphmem.evaluation.specification import (
     IndexOptions,
     Variant,
     for_dataset,
+    index_order,
     slug,
 )
 from graphmem.memory import GraphMemory
@@ -154,15 +155,19 @@ def _run_dataset(
     chat: ChatModel | None,
     tell: Progress,
 ) -> None:
-    built: dict[IndexOptions, dict[str, BuiltIndex]] = {}
+    pending = []
     for variant in plan:
         folder = run_folder(out, dataset.name, variant.name, seed)
         key = run_key(dataset, variant, seed, experiment, chat)
         if is_finished(folder, key):
             tell(f"{dataset.name}, {variant.name}", len(dataset.questions), len(dataset.questions))
-            continue
-        if variant.index not in built:
-            built[variant.index] = scope_indexes(dataset, variant.index, seed, cache, tell)
+        else:
+            pending.append((variant, folder, key))
+    built = {
+        options: scope_indexes(dataset, options, seed, cache, tell)
+        for options in index_order(variant for variant, _, _ in pending)
+    }
+    for variant, folder, key in pending:
         indexes = built[variant.index]
         embedder = models.embedder(variant.index.embedder)
         found, numbers = run_variant(dataset, variant, indexes, embedder, experiment, tell, chat)

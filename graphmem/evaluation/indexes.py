@@ -22,6 +22,8 @@ from graphmem.extraction import load_extractor
 from graphmem.extraction.imported import ImportedExtractor
 from graphmem.memory import GraphMemory
 from graphmem.protocols import Embedder, Extractor, Progress
+from graphmem.sentence_indexer import STAGE as SENTENCES
+from graphmem.sentences import FOLDER
 from graphmem.snapshot import open_current
 from graphmem.text import content_hash
 from graphmem.types import Passage
@@ -109,7 +111,9 @@ class IndexCache:
 
     The name of an index holds the hash of its passages, the fingerprints of extractor and
     embedder, and the seed of the order. One that other code assembled is assembled again from
-    its store: what was extracted and embedded stays.
+    its store: what was extracted and embedded stays. So is one that lacks sentences where they are
+    wanted. One that has them serves both kinds, and is told without what they cost where they are
+    not wanted.
     """
 
     def __init__(self, folder: Path, models: Models) -> None:
@@ -140,20 +144,23 @@ class IndexCache:
         path = self.folder / f"{slug(label)}-{self.key(passages, options, seed)[:16]}"
         sheet = path.with_name(f"{path.name}.json")
         known = _read_sheet(sheet)
-        if known.get("code") == self._code and _is_finished(path):
-            return _built(path, known, reused=True)
+        if known.get("code") == self._code and _is_finished(path, options.sentences):
+            return _built(path, known, options, reused=True)
+        if options.sentences and SENTENCES not in known.get("seconds", {}):
+            sheet.unlink(missing_ok=True)  # killed on the way, nobody knows what they take
         _drop_snapshots(path)
         clock = StageClock(label, tell)
         report = self._build(path, passages, options, seed, clock)
-        size = open_current(path).size()
-        built = BuiltIndex(path, report.passages, report.entities, size)
+        snapshot = open_current(path)
+        built = BuiltIndex(path, report.passages, report.entities, snapshot.size())
         # Where the store had some of it already, the seconds are not those of the whole.
         whole = report.computed > 0 and report.added > 0
         seconds = clock.seconds if whole else _longest(known.get("seconds", {}), clock.seconds)
         values = built.as_json() | {"seconds": seconds, "code": self._code}
         values["whole"] = whole or known.get("whole", False)
+        values["bytes_sentences"] = snapshot.size(f"{FOLDER}/")
         write_text(sheet, json.dumps(values, indent=1) + "\n")
-        return _built(path, values, reused=not whole)
+        return _built(path, values, options, reused=not whole)
 
     def key(self, passages: Sequence[Passage], options: IndexOptions, seed: int) -> str:
         """Hash of all that an index is made of, but for the code."""
@@ -180,6 +187,7 @@ class IndexCache:
         try:
             memory = GraphMemory.open(
                 path,
+                sentences=options.sentences,
                 embedder=options.embedder,
                 spacy_model=options.spacy_model,
                 extractor=self._models.extractor(options),
@@ -205,8 +213,12 @@ def _read_sheet(sheet: Path) -> dict[str, Any]:
     return values
 
 
-def _built(path: Path, values: dict[str, Any], reused: bool) -> BuiltIndex:
+def _built(path: Path, values: dict[str, Any], options: IndexOptions, reused: bool) -> BuiltIndex:
+    """An index by its sheet, without what sentences cost where they are not wanted."""
     fields = {name: values[name] for name in ("passages", "entities", "bytes", "seconds", "whole")}
+    if not options.sentences:
+        fields["bytes"] -= values["bytes_sentences"]
+        fields["seconds"] = {s: t for s, t in values["seconds"].items() if s != SENTENCES}
     return BuiltIndex(path, **fields, reused=reused)
 
 
@@ -214,12 +226,12 @@ def _longest(known: dict[str, float], now: dict[str, float]) -> dict[str, float]
     return {stage: max(known.get(stage, 0.0), now.get(stage, 0.0)) for stage in {**known, **now}}
 
 
-def _is_finished(path: Path) -> bool:
+def _is_finished(path: Path, sentences: bool) -> bool:
     try:
-        open_current(path)
+        snapshot = open_current(path)
+        return not sentences or snapshot.sentences is not None
     except (IndexNotFoundError, IndexMismatchError, StorageError):
         return False
-    return True
 
 
 def _drop_snapshots(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +13,14 @@ from typing import Any, get_args, get_type_hints
 
 import regex
 
-from graphmem.config import PRESETS, HippoRag2Config, HippoRagConfig, SearchConfig, preset
+from graphmem.config import (
+    PRESETS,
+    HippoRag2Config,
+    HippoRagConfig,
+    LinearRagConfig,
+    SearchConfig,
+    preset,
+)
 from graphmem.errors import ConfigError, DataError
 from graphmem.evaluation.iterating import CHAT_KEYS, IterateOptions, read_chat, read_iterate
 from graphmem.evaluation.rerankers import RerankOptions, read_rerank
@@ -49,12 +56,16 @@ class DatasetSpec:
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How an index is made; as for `graphmem index`, or with the triples of an `openie` file."""
+    """How an index is made; as for `graphmem index`, or with the triples of an `openie` file.
+
+    One with sentences is the same folder as the one without, and has more in it.
+    """
 
     embedder: str = "default"
     spacy_model: str = ""
     passage_tokens: int = 0
     openie: str = ""
+    sentences: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +84,13 @@ class Variant:
 def for_dataset(variant: Variant, spec: DatasetSpec) -> Variant | None:
     """The variant as it runs on a data set; None where it needs triples and there are none.
 
-    Presets whose graph is made of triples get the index of the data set's OpenIE file.
+    Presets whose graph is made of triples get the index of the data set's OpenIE file;
+    linearrag gets an index that keeps its sentences.
     """
+    if isinstance(variant.config, LinearRagConfig):
+        return dataclasses.replace(
+            variant, index=dataclasses.replace(variant.index, sentences=True)
+        )
     if not isinstance(variant.config, HippoRag2Config | HippoRagConfig):
         return variant
     file = spec.openie or spec.path / "openie.json"
@@ -83,6 +99,15 @@ def for_dataset(variant: Variant, spec: DatasetSpec) -> Variant | None:
     return dataclasses.replace(
         variant, index=dataclasses.replace(variant.index, openie=str(file.resolve()))
     )
+
+
+def index_order(variants: Iterable[Variant]) -> list[IndexOptions]:
+    """How the indexes of the variants are made, each once.
+
+    Those with sentences come first: who needs none finds the same index, made in one go.
+    """
+    options = dict.fromkeys(variant.index for variant in variants)
+    return sorted(options, key=lambda option: not option.sentences)
 
 
 @dataclass(frozen=True, slots=True)

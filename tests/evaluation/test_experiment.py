@@ -21,6 +21,7 @@ from graphmem.evaluation.specification import (
     preset_variant,
 )
 from graphmem.memory import GraphMemory
+from graphmem.snapshot import open_current
 
 HASHING = IndexOptions("hashing")
 
@@ -154,6 +155,54 @@ def test_a_half_made_index_goes_on(small: Path, tmp_path: Path, monkeypatch: pyt
     scores = run_experiment(_experiment(small, presets=("bm25",)), tmp_path)
     index = scores["datasets"]["small"]["variants"]["bm25"]["index"]
     assert not index["whole"], "the seconds of a build that went on are not those of the whole"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_linearrag_gets_sentences_and_pays_for_them_alone(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool
+):
+    """One index serves both; its cost is told without sentences where they are not wanted."""
+    assembled: list[str] = []
+    original = GraphMemory.add
+
+    def counted(self: GraphMemory, *args: Any, **options: Any) -> Any:
+        assembled.append(self.path.name)
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(GraphMemory, "add", counted)
+    if not together:
+        run_experiment(_experiment(small, presets=("bm25",)), tmp_path)
+    scores = run_experiment(_experiment(small, presets=("linearrag", "bm25")), tmp_path)
+    assert len(assembled) == (1 if together else 2) and len(set(assembled)) == 1
+    entries = scores["datasets"]["small"]["variants"]
+    kept, plain = entries["linearrag"]["index"], entries["bm25"]["index"]
+    assert kept["seconds"].keys() - plain["seconds"].keys() == {"sentences"}
+    assert kept["seconds"]["sentences"] > 0
+    assert kept["bytes"] > plain["bytes"] and kept["whole"] and plain["whole"]
+    (index,) = (path for path in (tmp_path / "indexes").iterdir() if path.is_dir())
+    assert open_current(index).sentences is not None
+    run_experiment(_experiment(small, presets=("walk", "linearrag")), tmp_path)
+    run = _json(run_folder(tmp_path, "small", "walk", 0) / "run.json")
+    assert run["index"]["seconds"].keys() == plain["seconds"].keys()
+    assert run["index"]["bytes"] == plain["bytes"]
+    assert len(assembled) == (1 if together else 2), "the index was found"
+
+
+def test_sentences_that_broke_off_have_no_seconds_of_the_whole(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run_experiment(_experiment(small, presets=("bm25",)), tmp_path)
+
+    def killed(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("graphmem.indexer.gather_sentences", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(_experiment(small, presets=("linearrag",)), tmp_path)
+    scores = run_experiment(_experiment(small, presets=("linearrag",)), tmp_path)
+    index = scores["datasets"]["small"]["variants"]["linearrag"]["index"]
+    assert "sentences" in index["seconds"] and not index["whole"]
 
 
 def _failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[str], bool]) -> None:

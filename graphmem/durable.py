@@ -1,0 +1,33 @@
+"""Files that are on the disk when a call returns."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+
+def checked_file(file: Path) -> dict[str, Any]:
+    """Size and checksum of a file, once it is on the disk."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+        os.fsync(stream.fileno())
+    return {"bytes": file.stat().st_size, "blake2b": digest.hexdigest()}
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text and wait until it is on the disk."""
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
