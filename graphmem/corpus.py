@@ -47,6 +47,9 @@ _PARSERS: dict[str, Callable[[Iterable[str], str], Iterator[tuple[Place, dict[st
 _JSON_LIST = re.compile(r"\s*\[\s*(\{|$)")
 _FENCE = ("```", "~~~")
 
+Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Iterable[Passage]
+"""A path or several of them, or passages."""
+
 
 @dataclass(slots=True)
 class ReadReport:
@@ -73,6 +76,36 @@ class _File:
     kind: str  # one of FILE_TYPES, "-" for standard input
     name: str  # relative to the folder that was given, with "/"; an id for text files
     named: bool  # given by name, not found in a folder
+
+
+def gather_passages(
+    sources: Sources,
+    *,
+    count_tokens: TokenCounter,
+    passage_tokens: int,
+    overlap: int = 0,
+    report: ReadReport | None = None,
+) -> Iterable[Passage]:
+    """Passages as they are given, or those of files and folders by `read_passages`.
+
+    Raises:
+        DataError: Paths and passages are given at once; else as for `read_passages`.
+        ConfigError: As for `read_passages`.
+    """
+    items = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    passages = [item for item in items if isinstance(item, Passage)]
+    paths = [str(item) for item in items if not isinstance(item, Passage)]
+    if not paths:
+        return passages
+    if passages:
+        raise DataError("expected paths or passages, not both at once")
+    return read_passages(
+        paths,
+        count_tokens=count_tokens,
+        passage_tokens=passage_tokens,
+        overlap=overlap,
+        report=report,
+    )
 
 
 def read_passages(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -16,8 +16,8 @@ from graphmem.asking import Preset as Preset
 from graphmem.chat.fact_filter import ModelFactFilter
 from graphmem.chat.kept import read_usage
 from graphmem.config import HippoRag2Config, SearchConfig, preset
-from graphmem.corpus import ReadReport, read_passages
-from graphmem.errors import ConfigError, DataError
+from graphmem.corpus import ReadReport, Sources, gather_passages
+from graphmem.errors import ConfigError
 from graphmem.explain import Explanation, explain
 from graphmem.extracting import planned_packs
 from graphmem.extraction import load_extractor
@@ -50,8 +50,6 @@ from graphmem.snapshot import open_current
 from graphmem.statistics import index_statistics
 from graphmem.store import Store
 from graphmem.types import Passage, Price, Ranking
-
-Source = str | PathLike[str]
 
 FACT_FILTERS = ("none", "margin", "model")
 _MARGIN, _LEAST_COSINE = 0.1, 0.3  # of the fact filter without a model
@@ -99,7 +97,7 @@ class GraphMemory(Asking):
     @classmethod
     def open(
         cls,
-        path: Source,
+        path: str | PathLike[str],
         *,
         embedder: str | Embedder | None = None,
         spacy_model: str | None = None,
@@ -184,7 +182,7 @@ class GraphMemory(Asking):
 
     def add(
         self,
-        sources: Source | Sequence[Source] | Iterable[Passage],
+        sources: Sources,
         *,
         passage_tokens: int | None = None,
         overlap: int = 0,
@@ -242,7 +240,7 @@ class GraphMemory(Asking):
 
     def estimate(
         self,
-        sources: Source | Sequence[Source] | Iterable[Passage],
+        sources: Sources,
         *,
         price: Price | None = None,
         passage_tokens: int | None = None,
@@ -288,27 +286,18 @@ class GraphMemory(Asking):
 
     def _passages(
         self,
-        sources: Source | Sequence[Source] | Iterable[Passage],
+        sources: Sources,
         passage_tokens: int | None,
         overlap: int,
         report: ReadReport | None,
     ) -> Iterable[Passage]:
-        if isinstance(sources, str | PathLike):
-            sources = [sources]
-        items = list(sources)
-        paths = [item for item in items if not isinstance(item, Passage)]
-        passages: Iterable[Passage] = [item for item in items if isinstance(item, Passage)]
-        if paths and len(paths) < len(items):
-            raise DataError("expected paths or passages, not both at once")
-        if paths:
-            return read_passages(
-                [str(path) for path in paths],
-                count_tokens=self._embedder.count_tokens,
-                passage_tokens=passage_tokens or self._passage_tokens(),
-                overlap=overlap,
-                report=report,
-            )
-        return passages
+        return gather_passages(
+            sources,
+            count_tokens=self._embedder.count_tokens,
+            passage_tokens=passage_tokens or self._passage_tokens(),
+            overlap=overlap,
+            report=report,
+        )
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Fetch what the embedder needs, where it is not here yet; `add` does so too.

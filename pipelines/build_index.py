@@ -17,8 +17,8 @@ from rich.table import Table
 from graphmem import render
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.experiment import index_costs, load_datasets, scope_indexes
-from graphmem.evaluation.indexes import IndexCache, Models
-from graphmem.evaluation.specification import for_dataset, index_order, read_experiment
+from graphmem.evaluation.indexes import IndexCache, Models, index_order
+from graphmem.evaluation.specification import for_dataset, read_experiment
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from graphmem.evaluation.datasets import Dataset, write_text
 from graphmem.evaluation.environment import environment
 from graphmem.evaluation.explaining import explain_differences
 from graphmem.evaluation.formats import read_dataset
-from graphmem.evaluation.indexes import BuiltIndex, IndexCache, Models
+from graphmem.evaluation.indexes import BuiltIndex, IndexCache, Models, index_order
 from graphmem.evaluation.iterating import open_chat
 from graphmem.evaluation.metrics import require_measures
 from graphmem.evaluation.page import require_templates
@@ -41,7 +41,6 @@ from graphmem.evaluation.specification import (
     IndexOptions,
     Variant,
     for_dataset,
-    index_order,
     slug,
 )
 from graphmem.memory import GraphMemory

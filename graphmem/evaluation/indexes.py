@@ -7,7 +7,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from graphmem.embedding import load_embedder
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.evaluation.datasets import passages_hash, write_lines, write_text
 from graphmem.evaluation.environment import index_code_hash
-from graphmem.evaluation.specification import IndexOptions, slug
+from graphmem.evaluation.specification import IndexOptions, Variant, slug
 from graphmem.extraction import load_extractor
 from graphmem.extraction.imported import ImportedExtractor
 from graphmem.memory import GraphMemory
@@ -203,6 +203,15 @@ class IndexCache:
 def _corpus_record(passage: Passage) -> dict[str, Any]:
     fields = {"id": passage.id, "title": passage.title, "text": passage.text}
     return {**fields, "metadata": dict(passage.metadata)}
+
+
+def index_order(variants: Iterable[Variant]) -> list[IndexOptions]:
+    """How the indexes of the variants are made, each once.
+
+    Those with sentences come first: who needs none finds the same index, made in one go.
+    """
+    options = dict.fromkeys(variant.index for variant in variants)
+    return sorted(options, key=lambda option: not option.sentences)
 
 
 def _read_sheet(sheet: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -99,15 +99,6 @@ def for_dataset(variant: Variant, spec: DatasetSpec) -> Variant | None:
     return dataclasses.replace(
         variant, index=dataclasses.replace(variant.index, openie=str(file.resolve()))
     )
-
-
-def index_order(variants: Iterable[Variant]) -> list[IndexOptions]:
-    """How the indexes of the variants are made, each once.
-
-    Those with sentences come first: who needs none finds the same index, made in one go.
-    """
-    options = dict.fromkeys(variant.index for variant in variants)
-    return sorted(options, key=lambda option: not option.sentences)
 
 
 @dataclass(frozen=True, slots=True)
