@@ -172,24 +172,23 @@ class LinearSearcher:
         self, entities: Sequence[Rows], cosines: Sequence[Vector], config: LinearRagConfig
     ) -> None:
         """Embed in one call what the first round of many questions reads; saves time only."""
-        near = [
+        self._embed_sentences(
             self._passages_of(entity, cosine, config.nearest_passages)
             for rows, cosine in zip(entities, cosines, strict=True)
             for entity in rows.tolist()
-        ]
-        self._embed_sentences(near)
+        )
 
     def _prepare(self, entities: Iterable[int], cosine: Vector, most: int) -> None:
         """Embed the sentences of all passages that these entities lead to, in one call."""
-        self._embed_sentences([self._passages_of(entity, cosine, most) for entity in entities])
+        self._embed_sentences(self._passages_of(entity, cosine, most) for entity in entities)
 
     def _sentences_of(self, passage: int) -> Sentences:
         kept = self._snapshot.sentences
         return self._sentences[passage] if kept is None else kept.of(passage)
 
-    def _embed_sentences(self, passages: Sequence[Rows]) -> None:
+    def _embed_sentences(self, passages: Iterable[Rows]) -> None:
         if self._snapshot.sentences is not None:
-            return
+            return  # before any of `passages` is looked for
         wanted = np.unique(np.concatenate([*passages, np.zeros(0, dtype=np.int64)])).tolist()
         for passage in wanted:
             if passage in self._sentences:
