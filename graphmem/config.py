@@ -30,6 +30,8 @@ class RetrievalConfig:
         pull: The walk prefers a passage by exp(pull * cosine + word_pull * b), in [0, 20].
         word_pull: b is the BM25 of the question's words outside its names, divided by the best:
             what is asked about the names; in [0, 20].
+        nameless_words: Where a question names nothing there is no walk: a passage scores its cosine
+            plus this times its BM25, divided by the best; in [0, 20].
         tolerance: Bound on the L1 error of the walk, > 0.
         candidates: How many of the first passages the second stage orders; 0 leaves it out.
         fact_weight: What a standard deviation in each feature of `fact_evidence` adds to the
@@ -47,6 +49,7 @@ class RetrievalConfig:
     passage_seeds: int = 200
     pull: float = 3.0
     word_pull: float = 1.5
+    nameless_words: float = 0.3
     tolerance: float = 1e-2
     candidates: int = 40
     fact_weight: float = 0.25
@@ -61,7 +64,7 @@ class RetrievalConfig:
         _check_shares(self, "entity_share", "lexical_share")
         _check_positive(self, "specificity_half", "passage_seeds", "tolerance")
         _require(self, "candidates", self.candidates >= 0, "0 or more")
-        for name in ("pull", "word_pull", "fact_weight"):
+        for name in ("pull", "word_pull", "nameless_words", "fact_weight"):
             _require(self, name, 0 <= getattr(self, name) <= 20, "in [0, 20]")
 
 

@@ -47,8 +47,8 @@ _PARSERS: dict[str, Callable[[Iterable[str], str], Iterator[tuple[Place, dict[st
 _JSON_LIST = re.compile(r"\s*\[\s*(\{|$)")
 _FENCE = ("```", "~~~")
 
-Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Iterable[Passage]
-"""A path or several of them, or passages."""
+Sources = str | os.PathLike[str] | Passage | Sequence[str | os.PathLike[str]] | Iterable[Passage]
+"""Paths or passages, one or several."""
 
 
 @dataclass(slots=True)
@@ -92,8 +92,11 @@ def gather_passages(
         DataError: Paths and passages are given at once; else as for `read_passages`.
         ConfigError: As for `read_passages`.
     """
-    items = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    items = [sources] if isinstance(sources, str | os.PathLike | Passage) else list(sources)
     passages = [item for item in items if isinstance(item, Passage)]
+    for item in items:
+        if not isinstance(item, str | os.PathLike | Passage):
+            raise DataError(f"expected a path or a Passage, not a {type(item).__name__}")
     paths = [str(item) for item in items if not isinstance(item, Passage)]
     if not paths:
         return passages
@@ -145,12 +148,13 @@ def read_records(
 ) -> Iterator[Passage]:
     """Read files and folders as whole records, uncut, in a stream.
 
-    Folders are read recursively and sorted, without hidden files and without links that lead out
-    of them. Text is UTF-8, with or without a byte order mark. A record is an object (.jsonl, a
-    .json list) or a row (.csv and .tsv, with a header and quotes as in CSV) with "text",
-    perhaps "title" and an id ("id", "_id" or "idx", else one is made of the content); everything
-    else, and the fields of a "metadata" object, is metadata. A .txt or .md file is one
-    document with its path as id; its title is the first "# heading" or the file's name.
+    Folders are read recursively and sorted, without hidden files, without links that lead out of
+    them, and without indexes and results of experiments in them. Text is UTF-8, with or without a
+    byte order mark. A record is an object (.jsonl, a .json list) or a row (.csv and .tsv, with a
+    header and quotes as in CSV) with "text", perhaps "title" and an id ("id", "_id" or "idx",
+    else one is made of the content); everything else, and the fields of a "metadata" object, is
+    metadata. A .txt or .md file is one document with its path as id; its title is the first
+    "# heading" or the file's name.
 
     "-" is standard input: one JSON object per line if its first character that is not blank is
     "{", a JSON list if it begins with "[" and then "{" or a new line, plain text otherwise.
@@ -232,7 +236,7 @@ def _find_in_folder(folder: Path, report: ReadReport) -> list[_File]:
     root = os.path.realpath(folder)
     files = []
     for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not _is_left_out(Path(parent, name)))
         for name in sorted(names):
             path = Path(parent, name)
             if name.startswith("."):
@@ -246,6 +250,12 @@ def _find_in_folder(folder: Path, report: ReadReport) -> list[_File]:
                 report.skipped_files += 1
                 logger.info("%s: skipped, not a type of file that is read", path)
     return files
+
+
+def _is_left_out(folder: Path) -> bool:
+    """Whether a folder in a folder is hidden, an index, or the results of an experiment."""
+    ours = ("store.sqlite", "experiment.json")
+    return folder.name.startswith(".") or any((folder / name).is_file() for name in ours)
 
 
 def _read_file(file: _File) -> Iterator[Passage]:

@@ -131,7 +131,7 @@ def planned_packs(
     there = store.passages() if store else []
     texts = {text_hash(passage): passage for passage in chain(there, passages)}
     for passage in store.passages(fingerprint) if store else ():
-        texts.pop(text_hash(passage))
+        texts.pop(text_hash(passage), None)  # two passages can have one text
     packs = _cut_packs(sorted(texts), store.packs(fingerprint) if store else {}, pack)
     return [[texts[digest] for digest in together] for together in packs]
 

@@ -22,6 +22,7 @@ from graphmem.snapshot import Snapshot
 from graphmem.trace import Trace
 
 _NOTHING = np.zeros(0, dtype=np.float32)
+_NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
 class NameSearcher:
@@ -100,15 +101,16 @@ class NameSearcher:
         cosines: NDArray[np.float32],
         config: RetrievalConfig,
     ) -> list[tuple[Trace, Candidates | None]]:
-        """Walk for every question that names an entity; the others are ranked by cosine."""
+        """Walk for every question that names an entity; the others are ranked by likeness."""
         linked = self.link(questions)
-        walked: list[tuple[Trace, Candidates | None]] = [
-            (Trace(question, "dense", cosine, found.entities), None)
-            for question, cosine, found in zip(questions, cosines, linked, strict=True)
-        ]
+        walked: dict[int, tuple[Trace, Candidates | None]] = {}
+        for place, (question, found) in enumerate(zip(questions, linked, strict=True)):
+            if not found.entities.size:
+                words = _scaled(self.lexical(question), config.nameless_words)
+                walked[place] = Trace(question, "dense", cosines[place] + words, _NO_ROWS), None
         named = [place for place, found in enumerate(linked) if found.entities.size]
         if not named:
-            return walked
+            return [walked[place] for place in range(len(linked))]
         snapshot = self._snapshot
         lexical = [self.lexical(questions[place]) for place in named]
         seeds = []
@@ -131,13 +133,13 @@ class NameSearcher:
         for i, place in enumerate(named):
             entities = linked[place].entities
             trace = Trace(questions[place], "graph", mass[i], entities, seeds[i], pull[i])
-            found = None
+            candidates = None
             if config.candidates:
-                found = self._candidates(
+                candidates = self._candidates(
                     trace, seeds[i], linked[place].rest, cosines[place], lexical[i], config
                 )
-            walked[place] = trace, found
-        return walked
+            walked[place] = trace, candidates
+        return [walked[place] for place in range(len(linked))]
 
     def _pull(
         self, cosines: NDArray[np.float32], rests: Sequence[str], config: RetrievalConfig
@@ -145,10 +147,8 @@ class NameSearcher:
         """How much the walk of every question likes each passage, [q, P]."""
         liking = np.float32(config.pull) * cosines
         for row, rest in zip(liking, rests, strict=True):
-            words = self.lexical(rest) if config.word_pull else _NOTHING
-            best = float(words.max(initial=0))
-            if best > 0:
-                row += np.float32(config.word_pull / best) * words
+            if config.word_pull:
+                row += _scaled(self.lexical(rest), config.word_pull)
         pull: NDArray[np.float32] = np.exp(liking)
         return pull
 
@@ -196,3 +196,9 @@ class NameSearcher:
     def lexical(self, question: str) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [P]."""
         return self._snapshot.lexical.scores(question, self._snapshot.passages)
+
+
+def _scaled(scores: NDArray[np.float32], best: float) -> NDArray[np.float32]:
+    """Scores >= 0 times what makes the greatest `best`; all 0 where all are 0."""
+    greatest = float(scores.max(initial=0))
+    return scores * np.float32(best / greatest) if greatest > 0 else scores

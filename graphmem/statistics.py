@@ -27,6 +27,7 @@ def index_statistics(index: Path, snapshot: Snapshot) -> dict[str, Any]:
         "passages_without_entity": int(np.count_nonzero(per_passage == 0)),
         "entities_per_passage": _spread(per_passage),
         "passages_per_entity": _spread(df),
+        "facts": 0 if snapshot.facts is None else len(snapshot.facts.table.predicates),
         "sentences_kept": 0 if sentences is None else len(sentences.vectors),
         "vector_dimensions": int(snapshot.vectors.shape[1]),
         "bytes_snapshot": snapshot.size(),

@@ -76,7 +76,8 @@ def check_cutting(db: sqlite3.Connection, passage: Passage) -> None:
 def named_twice(name: str, here: str, there: str) -> DataError:
     """What to raise where two places give one id to different texts."""
     return DataError(
-        f"passage id {name!r} comes twice with different text, or cut in another way: "
-        f"here and at {there or 'an unnamed source'}",
+        f"passage id {name!r} comes twice with different text, or cut in another way: here and at "
+        f"{there or 'an unnamed source'}; a passage that is in an index cannot be changed: give it "
+        "another id, or make a new index",
         here,
     )

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphmem import records
-from graphmem.corpus import ReadReport, read_passages, read_records
+from graphmem.corpus import ReadReport, gather_passages, read_passages, read_records
 from graphmem.errors import DataError
 from graphmem.records import parse_list
 from graphmem.text import content_hash
+from graphmem.types import Passage
 
 
 def count_words(texts):
@@ -122,6 +123,14 @@ def test_a_folder_is_read_sorted_without_hidden_files_and_links_out_of_it(tmp_pa
         "sub/c.txt",
     ]
     assert (report.files, report.skipped_files) == (4, 4)
+
+
+def test_an_index_and_results_in_a_folder_are_no_part_of_it(tmp_path):
+    for name in ("a.txt", "my.index/snapshot-1/manifest.json", "eval/runs/run.json", "b/c.json"):
+        write(tmp_path / name, "[]" if name.startswith("b") else "{}")
+    write(tmp_path / "my.index/store.sqlite", "")
+    write(tmp_path / "eval/experiment.json", "{}")
+    assert [p.id for p in read(tmp_path)] == ["a.txt"]
 
 
 def test_a_folder_that_is_a_link_is_read(tmp_path):
@@ -359,3 +368,13 @@ def test_cut_records_and_files_are_numbered(tmp_path):
     assert [p.position for p in passages] == [0, 1, 2] * 3
     assert passages[-1].metadata == {"year": 1}
     assert report == ReadReport(files=2, records=3, passages=9)
+
+
+def test_what_is_neither_path_nor_passage_is_refused():
+    options = {"count_tokens": count_words, "passage_tokens": 10}
+    one = Passage("1", "Ada")
+    assert list(gather_passages(one, **options)) == [one]
+    with pytest.raises(DataError, match="a path or a Passage, not a dict"):
+        gather_passages([{"id": "1", "text": "Ada"}], **options)
+    with pytest.raises(DataError, match="not both"):
+        gather_passages([one, "notes.txt"], **options)

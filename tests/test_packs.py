@@ -6,6 +6,7 @@ that no code expects, at any call.
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from worlds import snapshot_bytes
@@ -95,6 +96,12 @@ def test_passages_that_are_added_leave_those_alone_that_are_extracted(tmp_path, 
     assert calls in (2 * 4, 2 * 5)  # the long passage shares no call; a pack of one may be left
     assert asked(chat, before) == {p.id for p in [*TEXTS[10:], LONG]}
     assert checked_add(tmp_path / "i", chat, TEXTS)[0] == 0
+
+
+def test_two_passages_of_one_text_are_one_text_to_ask_about(tmp_path, chat):
+    twice = [*TEXTS[:6], replace(TEXTS[0], id="again")]
+    assert checked_add(tmp_path / "i", chat, twice)[0] == 2 * 2
+    assert checked_add(tmp_path / "i", chat, twice)[0] == 0
 
 
 def test_what_failed_is_asked_again_alone(tmp_path, model, chat):

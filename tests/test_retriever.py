@@ -82,7 +82,21 @@ def test_hits_carry_the_whole_passage_and_falling_scores(tiny):
 def test_without_a_known_entity_the_route_is_dense(tiny, question):
     ranking = search(tiny, question)
     assert ranking.route == "dense" and ranking.entities == ()
-    assert ranking == replace(search(tiny, question, config=PRESETS["dense"]), question=question)
+    plain = search(tiny, question, config=RetrievalConfig(nameless_words=0))
+    assert plain == search(tiny, question, config=PRESETS["dense"])
+
+
+def test_without_a_known_entity_words_count_beside_vectors(tiny):
+    question = "a thing of rye, please"
+    gain = {hit.passage.id: hit.score for hit in search(tiny, question).hits}
+    for hit in search(tiny, question, config=PRESETS["dense"]).hits:
+        gain[hit.passage.id] -= hit.score
+    # Only the best by BM25 holds the word "rye": it gets all of the words' part, 0.3.
+    (best,) = search(tiny, question, k=1, config=PRESETS["bm25"]).hits
+    assert "rye" in best.passage.text
+    assert gain[best.passage.id] == pytest.approx(0.3, abs=1e-6)
+    assert max(gain, key=gain.get) == best.passage.id
+    assert min(gain.values()) >= -1e-6
 
 
 def test_the_dense_route_is_cosine(tiny, tiny_snapshot):
