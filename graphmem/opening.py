@@ -86,5 +86,5 @@ def _recorded_settings(folder: Path) -> Mapping[str, str]:
     except (IndexNotFoundError, IndexMismatchError, StorageError):
         if not (folder / STORE).exists():
             return {}
-        with Store.open(folder / STORE) as store:
+        with Store.read(folder / STORE) as store:
             return store.meta()
