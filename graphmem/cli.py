@@ -174,7 +174,7 @@ def _index(
         embedder=embedder,
         spacy_model=spacy_model,
         extractor=model.extractor,
-        chat=model.settings(),
+        chat=model.settings(index),
         sentences=sentences,
     )
     read = ReadReport()

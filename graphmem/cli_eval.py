@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from graphmem import render
-from graphmem.cli_options import reranker_choice, with_reranker
+from graphmem.cli_options import options_given, reranker_choice, with_reranker
 from graphmem.errors import ConfigError, DataError
 
 
@@ -67,6 +67,11 @@ def eval_command(
     if rescore is not None:
         if targets:
             raise click.UsageError("--rescore takes no data set: it reads the results folder")
+        if ignored := sorted(set(options_given()) - {"--rescore", "--json"}):
+            raise click.UsageError(
+                f"--rescore goes with --json alone, not with {', '.join(ignored)}: "
+                "the results folder says what was run"
+            )
         _show(rescore_folder(rescore), rescore, as_json)
         return
     experiment = _experiment(targets, **options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from graphmem import render, render_llm
-from graphmem.cli_options import reranker_choice, with_reranker
+from graphmem.cli_options import options_given, reranker_choice, with_reranker
 from graphmem.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PIECES = 2  # a run of records is searched so much deeper, since pieces of one count once
+
+_OF_MODELS = ("--budget", "--pack", "--requests-per-minute")
 
 _MODEL = click.option(
     "--model",
@@ -118,15 +120,22 @@ class IndexingOptions:
             )
         return Price(read, written)
 
-    def settings(self) -> ChatSettings:
+    def settings(self, index: Path) -> ChatSettings:
         """Which model, how fast, for how much.
 
         Raises:
             ConfigError: Budget or price are malformed.
+            UsageError: They would mean nothing, since the extractor asks no model.
         """
         from graphmem.chat.usage import parse_budget
         from graphmem.language import ChatSettings
+        from graphmem.opening import asks_a_model, recorded_extractor
 
+        limits = [name for name in options_given() if name in _OF_MODELS]
+        if limits and not asks_a_model(self.extractor or recorded_extractor(index)):
+            raise click.UsageError(
+                f"{limits[0]} goes with an extractor that asks a model, e.g. --extractor llm"
+            )
         price = self.prices()
         budget = None if self.budget is None else parse_budget(self.budget, price)
         speed = self.concurrency, self.requests_per_minute

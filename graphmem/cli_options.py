@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +39,17 @@ def with_reranker(command: F) -> F:
         "folder, or maxsim (late interaction with the default vectors' model), maxsim:FOLDER, "
         "words (no model).",
     )(command)
+
+
+def options_given() -> list[str]:
+    """Names of the options that stand on the command line of the command that runs."""
+    context = click.get_current_context()
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
 
 
 def reranker_choice(reranker: str | None, rerank_depth: int | None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def export_index_openie(index: Path, path: Path) -> int:
         StorageError: The file cannot be written.
     """
     extractor = open_current(index).manifest["extractor"]
-    with Store.open(index / STORE) as store:
+    with Store.read(index / STORE) as store:
         found = zip(store.passages(extractor), store.extractions(extractor), strict=True)
         return export_openie(path, found)
 

@@ -266,7 +266,7 @@ class GraphMemory(Asking):
         self.prepare()
         name = self.extractor.fingerprint
         exists = (self.path / STORE).exists()
-        with Store.open(self.path / STORE) if exists else nullcontext() as store:
+        with Store.read(self.path / STORE) if exists else nullcontext() as store:
             if store is not None:
                 wanted = {"extractor": name, "embedder": self._embedder.fingerprint}
                 check_fingerprints(self.path, store.meta(), wanted)
@@ -381,7 +381,7 @@ class GraphMemory(Asking):
             IndexNotFoundError: There is no finished index.
         """
         extractor = open_current(self.path).manifest["extractor"]
-        with Store.open(self.path / STORE) as store:
+        with Store.read(self.path / STORE) as store:
             return store.failures(extractor)
 
     def _config(self, preset_: Preset) -> SearchConfig:

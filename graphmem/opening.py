@@ -58,7 +58,7 @@ def find_models(
         settings["embedder_spec"] = str(Path(spec).resolve()) if Path(spec).is_dir() else spec
         spec = load_embedder(spec)
     if extractor is None:
-        extractor = recorded.get("extractor_spec") or "spacy"
+        extractor = _extractor_spec(recorded)
     if isinstance(extractor, str):
         kind, _, file = extractor.partition(":")
         if kind.endswith("import") and file:
@@ -76,6 +76,15 @@ def asks_a_model(spec: str) -> bool:
     return spec in ("llm", "spacy+llm")
 
 
+def recorded_extractor(folder: Path) -> str:
+    """The name of the extractor that an index was made with; "spacy" where it names none."""
+    return _extractor_spec(_recorded_settings(folder))
+
+
+def _extractor_spec(recorded: Mapping[str, str]) -> str:
+    return recorded.get("extractor_spec") or "spacy"
+
+
 def _recorded_settings(folder: Path) -> Mapping[str, str]:
     """What the index says it was made with, from the snapshot, else from the store.
 
@@ -86,5 +95,5 @@ def _recorded_settings(folder: Path) -> Mapping[str, str]:
     except (IndexNotFoundError, IndexMismatchError, StorageError):
         if not (folder / STORE).exists():
             return {}
-        with Store.open(folder / STORE) as store:
+        with Store.read(folder / STORE) as store:
             return store.meta()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.errors import GraphmemError, IndexMismatchError, StorageError
+from graphmem.read_only import connect_to_read
 from graphmem.store_rows import (
     check_cutting,
     checked_metadata,
@@ -26,33 +27,10 @@ from graphmem.store_rows import (
     named_twice,
     read_passage,
 )
+from graphmem.store_tables import FORMAT, lend_tables, make_later_tables, make_tables
 from graphmem.text import content_hash
 from graphmem.types import Extraction, Passage
 
-FORMAT = "1"
-"""Version of the tables below; another version is another index."""
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE passages (
-  id TEXT PRIMARY KEY, row_key INTEGER NOT NULL, hash TEXT NOT NULL, title TEXT NOT NULL,
-  text TEXT NOT NULL, document TEXT NOT NULL, position INTEGER NOT NULL, metadata TEXT NOT NULL,
-  source TEXT NOT NULL);
-CREATE INDEX passages_by_row_key ON passages (row_key, id);
-CREATE INDEX passages_by_hash ON passages (hash);
-CREATE TABLE extractions (
-  hash TEXT, fingerprint TEXT, data TEXT NOT NULL, PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID;
-CREATE TABLE vectors (
-  hash TEXT, fingerprint TEXT, data BLOB NOT NULL, PRIMARY KEY (hash, fingerprint));
-"""
-_LATER = (  # older stores of this format have no such tables
-    """CREATE TABLE IF NOT EXISTS failures (
-  hash TEXT, fingerprint TEXT, error TEXT NOT NULL, time REAL NOT NULL,
-  PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS packs (
-  hash TEXT, fingerprint TEXT, name TEXT NOT NULL,
-  PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID""",
-)
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
 
 
@@ -88,12 +66,34 @@ class Store:
         """
         with _storage_errors(path):
             store = cls(sqlite3.connect(path, isolation_level=None), path)
+        return store._checked(store._prepare)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open the store at `path`, which must exist, for reading alone: its file stays as it is.
+
+        Tables that it lacks, since it is older or its first run was killed, read as empty.
+
+        Raises:
+            StorageError: The file cannot be read, or is no store.
+            IndexMismatchError: It has another format.
+        """
+        with _storage_errors(path):
+            store = cls(connect_to_read(path), path)
+        return store._checked(store._lend)
+
+    def _checked(self, prepare: Callable[[], None]) -> Self:
         try:
-            store._prepare()
+            prepare()
+            self._check_format()
         except BaseException:
-            store.close()
+            self.close()
             raise
-        return store
+        return self
+
+    def _lend(self) -> None:
+        with _storage_errors(self._path):
+            lend_tables(self._db)
 
     def _prepare(self) -> None:
         with _storage_errors(self._path):
@@ -101,11 +101,10 @@ class Store:
             self._db.execute("PRAGMA synchronous = FULL")
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 with self._transaction() as db:
-                    for statement in _SCHEMA.split(";"):
-                        db.execute(statement)
-                    db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
-            for table in _LATER:
-                self._db.execute(table)
+                    make_tables(db)
+            make_later_tables(self._db)
+
+    def _check_format(self) -> None:
         found = self.meta().get("format")
         if found != FORMAT:
             raise IndexMismatchError(

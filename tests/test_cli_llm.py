@@ -182,6 +182,16 @@ def test_a_budget_in_money_needs_a_price(tmp_path, server):
     run(*arguments, "--budget", "$1", "--price", "0.1,0.2")
 
 
+@pytest.mark.parametrize("option", ["--budget", "--pack", "--requests-per-minute"])
+def test_limits_of_a_model_go_with_one(tmp_path, server, option):
+    arguments = ("index", corpus(tmp_path), "--index", tmp_path / "i")
+    refused = run(*arguments, "--embedder", "hashing", option, "2", code=2).stderr
+    assert f"{option} goes with an extractor that asks a model" in refused
+    assert not (tmp_path / "i").exists()
+    run(*arguments, *LLM)
+    run(*arguments, "--dry-run", *(() if option == "--pack" else (option, "2")))
+
+
 def test_a_failed_passage_is_tried_again_and_never_stored_as_empty(tmp_path, server):
     server.default = failing(3, say("I would rather not."))
     source, index = corpus(tmp_path), tmp_path / "i"

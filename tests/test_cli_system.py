@@ -14,6 +14,8 @@ from contextlib import closing
 import pytest
 from cli_helpers import FILMS, QUESTION, command, hits, make_index, run, run_process, write_lines
 
+from graphmem.memory import GraphMemory
+
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\r"
 NAMES = ("Ada", "Boris", "Chloé", "Dmitri", "Eve", "Farah", "Goran", "Hana")
 
@@ -263,6 +265,11 @@ def test_read_only_folder_can_be_searched_not_written(disk, tmp_path):
     assert hits(index) == before
     run("explain", index, QUESTION)
     run("stats", index)
+    out = tmp_path / "triples.json"
+    assert "4 passages" in run("export", index, "--openie", out).output
+    assert len(json.loads(out.read_text())["docs"]) == 4
+    run("index", source, "--index", index, "--dry-run")
+    assert GraphMemory.open(index).failures() == {}
     for target in (index, folder / "new"):
         result = run("index", source, "--index", target, "--embedder", "hashing", code=1)
         assert re.match(r"error: .*Read-only file system", result.output)

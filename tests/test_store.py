@@ -1,6 +1,7 @@
 """The durable truth: duplicates, resuming, and what disks do."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +146,33 @@ def test_another_format_says_what_to_do(tmp_path):
         db.execute("UPDATE meta SET value = '99'")
     with pytest.raises(IndexMismatchError, match=r"format 99.*reads format 1.*new folder"):
         Store.open(path)
+
+
+def test_reading_changes_nothing_and_lends_what_an_older_store_lacks(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with Store.open(path) as store:
+        store.add([Passage("1", "Alien.")])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE packs")
+        db.execute("DROP TABLE failures")
+    before = path.read_bytes()
+    with Store.read(path) as store:
+        assert [p.id for p in store.passages()] == ["1"]
+        assert store.packs("x") == store.failures("x") == {}
+        with pytest.raises(StorageError, match="readonly"):
+            store.add([Passage("2", "Solaris.")])
+    assert [file.name for file in tmp_path.iterdir()] == ["store.sqlite"]
+    assert path.read_bytes() == before
+
+
+def test_reading_what_a_killed_first_run_left_and_what_is_missing(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with pytest.raises(StorageError, match="unable to open"):
+        Store.read(path)
+    path.touch()
+    with Store.read(path) as store:
+        assert store.passages() == []
+    assert path.read_bytes() == b""
 
 
 def test_a_file_that_is_no_store(tmp_path):

@@ -6,12 +6,14 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 from graphmem.chat.cache import CachedChat, ResponseCache
 from graphmem.chat.usage import Meter, UsageLine
 from graphmem.errors import StorageError
 from graphmem.protocols import ChatModel
+from graphmem.read_only import connect_to_read
 from graphmem.types import ChatRequest, Completion
 
 
@@ -96,20 +98,9 @@ def read_usage(file: Path) -> list[UsageLine]:
     """
     if not file.exists():
         return []
-    address = file.resolve().as_uri()
     try:
-        try:
-            return _usage(f"{address}?mode=ro")
-        except sqlite3.OperationalError:  # in a folder that is read-only
-            return _usage(f"{address}?mode=ro&immutable=1")
+        with closing(connect_to_read(file)) as connection:
+            rows = connection.execute("SELECT * FROM usage ORDER BY model, stage").fetchall()
     except sqlite3.Error as error:
         raise StorageError(f"{file}: {error}") from error
-
-
-def _usage(address: str) -> list[UsageLine]:
-    connection = sqlite3.connect(address, uri=True)
-    try:
-        rows = connection.execute("SELECT * FROM usage ORDER BY model, stage").fetchall()
-    finally:
-        connection.close()
     return [UsageLine(*row) for row in rows]

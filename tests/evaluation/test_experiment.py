@@ -331,6 +331,10 @@ def test_the_command(small: Path, indexes: Path, tmp_path: Path):
     assert "| bm25 |" in done.stdout
     again = run(main, ["eval", "--rescore", str(out), "--json"])
     assert json.loads(again.stdout)["k"] == [5]
+    for option in (("-k", "3"), ("--preset", "walk"), ("--seed", "0"), ("--skip-unjudged",)):
+        refused = run(main, ["eval", "--rescore", str(out), *option])
+        assert refused.exit_code == 2, option
+        assert f"not with {option[0]}:" in refused.stderr
     toml = tmp_path / "e.toml"
     toml.write_text(
         f"datasets = [{str(small)!r}]\npresets = ['bm25']\nk = [5]\n[index]\nembedder = 'hashing'\n"
