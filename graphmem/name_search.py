@@ -72,12 +72,11 @@ class NameSearcher:
         self, found: Sequence[Candidates], config: RetrievalConfig
     ) -> list[NDArray[np.float32]]:
         """What facts add to the log-odds of all candidates, [n, len(FACT_FEATURES)] each."""
-        nothing = [np.zeros((c.rows.size, len(FACT_FEATURES)), dtype=np.float32) for c in found]
+        parts = [np.zeros((c.rows.size, len(FACT_FEATURES)), dtype=np.float32) for c in found]
         asking = [i for i, candidates in enumerate(found) if candidates.asked]
         if self._facts is None or not config.fact_weight or not asking:
-            return nothing
+            return parts
         asked = self._embedder.embed([found[i].asked for i in asking], "question")
-        parts = nothing
         for i, vector in zip(asking, asked, strict=True):
             names = [self._snapshot.labels[int(row)] for row in found[i].question]
             evidence = fact_evidence(
@@ -103,22 +102,38 @@ class NameSearcher:
     ) -> list[tuple[Trace, Candidates | None]]:
         """Walk for every question that names an entity; the others are ranked by likeness."""
         linked = self.link(questions)
-        walked: dict[int, tuple[Trace, Candidates | None]] = {}
-        for place, (question, found) in enumerate(zip(questions, linked, strict=True)):
-            if not found.entities.size:
-                words = _scaled(self.lexical(question), config.nameless_words)
-                walked[place] = Trace(question, "dense", cosines[place] + words, _NO_ROWS), None
         named = [place for place, found in enumerate(linked) if found.entities.size]
-        if not named:
-            return [walked[place] for place in range(len(linked))]
+        parts = [questions[place] for place in named], [linked[place] for place in named]
+        walked = iter(self._walk(*parts, cosines[named], config) if named else ())
+        return [
+            next(walked)
+            if found.entities.size
+            else (self._nameless(question, cosine, config), None)
+            for question, cosine, found in zip(questions, cosines, linked, strict=True)
+        ]
+
+    def _nameless(
+        self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
+    ) -> Trace:
+        words = _scaled(self.lexical(question), config.nameless_words)
+        return Trace(question, "dense", cosine + words, _NO_ROWS)
+
+    def _walk(
+        self,
+        questions: Sequence[str],
+        linked: Sequence[Linked],
+        cosines: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> list[tuple[Trace, Candidates | None]]:
+        """Walk for questions that all name an entity, one or more."""
         snapshot = self._snapshot
-        lexical = [self.lexical(questions[place]) for place in named]
-        seeds = []
-        for place, words in zip(named, lexical, strict=True):
-            entities = linked[place].entities
-            seeds.append(choose_seeds(entities, snapshot.df, cosines[place], words, config))
-        pull = self._pull(cosines[named], [linked[place].rest for place in named], config)
-        restart = np.zeros((snapshot.passages, len(named)), dtype=np.float32)
+        lexical = [self.lexical(question) for question in questions]
+        seeds = [
+            choose_seeds(found.entities, snapshot.df, cosine, words, config)
+            for found, cosine, words in zip(linked, cosines, lexical, strict=True)
+        ]
+        pull = self._pull(cosines, [found.rest for found in linked], config)
+        restart = np.zeros((snapshot.passages, len(questions)), dtype=np.float32)
         for column, seed in enumerate(seeds):
             restart[seed.passages, column] = seed.passage_weights
         mass = passage_pagerank(
@@ -130,16 +145,16 @@ class NameSearcher:
             damping=config.damping,
             tolerance=config.tolerance,
         )
-        for i, place in enumerate(named):
-            entities = linked[place].entities
-            trace = Trace(questions[place], "graph", mass[i], entities, seeds[i], pull[i])
+        walked = []
+        for i, found in enumerate(linked):
+            trace = Trace(questions[i], "graph", mass[i], found.entities, seeds[i], pull[i])
             candidates = None
             if config.candidates:
                 candidates = self._candidates(
-                    trace, seeds[i], linked[place].rest, cosines[place], lexical[i], config
+                    trace, seeds[i], found.rest, cosines[i], lexical[i], config
                 )
-            walked[place] = trace, candidates
-        return [walked[place] for place in range(len(linked))]
+            walked.append((trace, candidates))
+        return walked
 
     def _pull(
         self, cosines: NDArray[np.float32], rests: Sequence[str], config: RetrievalConfig

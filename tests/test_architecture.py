@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom to the top: a module imports what stands above it in this list, never what
 # stands below. Names of packages stand for all of their modules.
 WORDS = ["errors", "types", "text", "failures", "read_only"]
-CONTRACTS = ["protocols", "prompts", "lenient", "config"]
+CONTRACTS = ["protocols", "chat_wrapper", "prompts", "lenient", "config"]
 KERNELS = [
     *("mentions", "linking", "graph", "facts", "buckets", "synonymy", "ppr", "paths", "seeds"),
     *("lexical", "fusion", "rerank"),

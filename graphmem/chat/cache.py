@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from graphmem.chat.usage import Meter, UsageLine
+from graphmem.chat_wrapper import ChatWrapper
 from graphmem.errors import StorageError
 from graphmem.prompts import as_json, estimate_tokens, request_tokens
 from graphmem.protocols import ChatModel
@@ -165,7 +166,7 @@ class ResponseCache:
             raise StorageError(f"{self._path}: {error}") from error
 
 
-class CachedChat:
+class CachedChat(ChatWrapper):
     """A chat model that asks another one only what it was not asked before.
 
     The same question from two threads at once is paid once.
@@ -178,21 +179,11 @@ class CachedChat:
 
     def __init__(self, chat: ChatModel, cache: ResponseCache, meter: Meter | None = None) -> None:
         """Stand before `chat`."""
-        self._chat = chat
+        super().__init__(chat)
         self._cache = cache
         self._meter = meter
         self._lock = threading.Lock()
         self._asking: dict[str, threading.Lock] = {}
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self._chat.model
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the model behind."""
-        return self._chat.fingerprint
 
     def complete(self, request: ChatRequest) -> Completion:
         """Answer from the cache, or ask and keep the answer.

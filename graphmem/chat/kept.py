@@ -11,13 +11,14 @@ from pathlib import Path
 
 from graphmem.chat.cache import CachedChat, ResponseCache
 from graphmem.chat.usage import Meter, UsageLine
+from graphmem.chat_wrapper import ChatWrapper
 from graphmem.errors import StorageError
 from graphmem.protocols import ChatModel
 from graphmem.read_only import connect_to_read
 from graphmem.types import ChatRequest, Completion
 
 
-class KeptChat:
+class KeptChat(ChatWrapper):
     """A chat model that asks another one only what this file does not hold.
 
     Args:
@@ -28,21 +29,11 @@ class KeptChat:
 
     def __init__(self, chat: ChatModel, file: Path, meter: Meter | None = None) -> None:
         """Touch nothing yet."""
-        self._chat = chat
+        super().__init__(chat)
         self._file = file
         self._meter = meter
         self._lock = threading.Lock()
         self._open: tuple[CachedChat, ResponseCache] | None = None
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self._chat.model
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the model behind."""
-        return self._chat.fingerprint
 
     def complete(self, request: ChatRequest) -> Completion:
         """Answer from the file, or ask and keep the answer.

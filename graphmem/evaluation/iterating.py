@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from graphmem.chat.kept import KeptChat
 from graphmem.chat.usage import cost, parse_budget
+from graphmem.chat_wrapper import ChatWrapper
 from graphmem.errors import ConfigError
 from graphmem.language import METHODS, MODEL_VARIABLE, STEPS, ChatSettings, Language, Method
 from graphmem.protocols import ChatModel, Remembering
@@ -102,26 +103,16 @@ def open_chat(settings: ChatSettings, out: Path) -> KeptChat:
         ) from error
 
 
-class CountingChat:
+class CountingChat(ChatWrapper):
     """A chat model that counts calls and tokens: of all, and of those that no cache answered."""
 
     def __init__(self, chat: ChatModel) -> None:
         """Stand before `chat`."""
-        self._chat = chat
+        super().__init__(chat)
         self._lock = Lock()
         self.calls = 0
         self.tokens = {"prompt": 0, "completion": 0}
         self.paid = {"prompt": 0, "completion": 0, "calls": 0}
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self._chat.model
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the model behind."""
-        return self._chat.fingerprint
 
     def complete(self, request: ChatRequest) -> Completion:
         """As the model answers."""

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
+from graphmem.chat_wrapper import ChatWrapper
 from graphmem.errors import ModelError
 from graphmem.prompts import as_json, estimate_tokens, request_tokens
 from graphmem.protocols import ChatModel, Remembering
@@ -36,7 +37,7 @@ class Estimate:
     seconds: float
 
 
-class RehearsedChat:
+class RehearsedChat(ChatWrapper):
     """A chat model that gives the answers that are kept, and counts the calls for all others.
 
     Those get an answer in which nothing is found.
@@ -48,23 +49,13 @@ class RehearsedChat:
 
     def __init__(self, chat: ChatModel, pack: int) -> None:
         """Count from 0."""
-        self._chat = chat
+        super().__init__(chat)
         self._kept = chat.kept if isinstance(chat, Remembering) else lambda request: None
         self._calls = 0
         self._sent = self._written = 0.0
         nothing: dict[str, list[str]] = {stage: [] for stage in _WRITTEN}
         passages = [{"number": number, **nothing} for number in range(1, pack + 1)]
         self._answer = Completion(as_json({**nothing, "passages": passages}))
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self._chat.model
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the model."""
-        return self._chat.fingerprint
 
     def complete(self, request: ChatRequest) -> Completion:
         """The answer that is kept; else one is made up and the call counted."""
