@@ -67,8 +67,10 @@ class NamesAndModelFacts(NamesAndFacts):
         """
         with closing(self.facts.extract_each(packs)) as results:
             for number, outcomes in results:
-                good = [i for i, found in enumerate(outcomes) if isinstance(found, Extraction)]
-                pack = packs[number] if good else ()
-                found = [found for found in outcomes if isinstance(found, Extraction)]
-                joined = dict(zip(good, self._joined([pack[i] for i in good], found), strict=True))
-                yield number, [joined.get(i, outcome) for i, outcome in enumerate(outcomes)]
+                good = {
+                    i: found for i, found in enumerate(outcomes) if isinstance(found, Extraction)
+                }
+                pack = packs[number] if good else ()  # read from the store
+                joined = self._joined([pack[i] for i in good], list(good.values()))
+                good.update(zip(good, joined, strict=True))
+                yield number, [good.get(i, outcome) for i, outcome in enumerate(outcomes)]
