@@ -9,7 +9,7 @@ from graphmem.errors import GraphmemError
 from graphmem.types import Answer, Extraction, Hit, Passage, Ranking, Triple
 
 if TYPE_CHECKING:
-    from graphmem.language import ChatSettings
+    from graphmem.answering.chat_session import ChatSettings
     from graphmem.memory import GraphMemory
 
 __all__ = [
@@ -33,7 +33,7 @@ def __getattr__(name: str) -> Any:
 
         return GraphMemory
     if name == "ChatSettings":
-        from graphmem.language import ChatSettings
+        from graphmem.answering.chat_session import ChatSettings
 
         return ChatSettings
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,20 +11,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self, overload
 
-from graphmem.asking import Asking
-from graphmem.asking import Preset as Preset
-from graphmem.chat.fact_filter import ModelFactFilter
-from graphmem.chat.kept import read_usage
+from graphmem.answering.chat_session import ChatSettings, Language
+from graphmem.answering.facade import Asking
+from graphmem.answering.facade import Preset as Preset
 from graphmem.config import HippoRag2Config, SearchConfig, preset
-from graphmem.corpus import ReadReport, Sources, gather_passages
 from graphmem.errors import ConfigError
-from graphmem.explain import Explanation, explain
-from graphmem.extracting import planned_packs
+from graphmem.explaining.explain import Explanation, explain
 from graphmem.extraction import load_extractor
-from graphmem.extraction.combined import NamesAndFacts
 from graphmem.extraction.estimate import Estimate
+from graphmem.extraction.names_and_facts import NamesAndFacts
 from graphmem.extraction.openie import LlmExtractor
-from graphmem.indexer import (
+from graphmem.indexing.extraction_run import planned_packs
+from graphmem.indexing.indexer import (
     MAX_FAILURES,
     RESPONSES,
     STORE,
@@ -32,8 +30,9 @@ from graphmem.indexer import (
     check_fingerprints,
     index_passages,
 )
-from graphmem.language import ChatSettings, Language
-from graphmem.opening import asks_a_model, find_models
+from graphmem.llm.fact_filter import ModelFactFilter
+from graphmem.llm.kept import read_usage
+from graphmem.model_specs import asks_a_model, find_models
 from graphmem.protocols import (
     ChatModel,
     Embedder,
@@ -44,11 +43,12 @@ from graphmem.protocols import (
     Reranker,
 )
 from graphmem.reranking import load_reranker
-from graphmem.rereading import RERANK_DEPTH, RereadingRetriever, require_depth
-from graphmem.retriever import Retriever
-from graphmem.snapshot import open_current
-from graphmem.statistics import index_statistics
-from graphmem.store import Store
+from graphmem.searching.rerank_step import RERANK_DEPTH, RereadingRetriever, require_depth
+from graphmem.searching.retriever import Retriever
+from graphmem.sources.files import ReadReport, Sources, gather_passages
+from graphmem.storage.snapshot import open_current
+from graphmem.storage.statistics import index_statistics
+from graphmem.storage.store import Store
 from graphmem.types import Passage, Price, Ranking
 
 FACT_FILTERS = ("none", "margin", "model")
@@ -136,7 +136,7 @@ class GraphMemory(Asking):
             IndexMismatchError: The index has another format.
 
         >>> import tempfile
-        >>> from graphmem.chat.scripted import ScriptedChat
+        >>> from graphmem.llm.scripted import ScriptedChat
         >>> chat = ScriptedChat([
         ...     '{"entities": ["Alien", "Ridley Scott"]}',
         ...     '{"triples": [["Alien", "directed by", "Ridley Scott"]]}',

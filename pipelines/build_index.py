@@ -14,11 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from graphmem import render
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.experiment import index_costs, load_datasets, scope_indexes
-from graphmem.evaluation.indexes import IndexCache, Models, index_order
-from graphmem.evaluation.specification import for_dataset, read_experiment
+from graphmem.evaluation.runs.indexes import IndexCache, Models, index_order
+from graphmem.evaluation.runs.specification import for_dataset, read_experiment
+from graphmem.rendering import text as render
 
 
 def main() -> int:

@@ -19,16 +19,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from graphmem import render
-from graphmem.chat.cache import CachedChat, ResponseCache
-from graphmem.chat.openai import OpenAIChat
-from graphmem.chat.usage import Meter, cost, parse_budget
 from graphmem.errors import ConfigError, GraphmemError
-from graphmem.evaluation.answering import answer_runs
 from graphmem.evaluation.experiment import load_datasets, rescore
-from graphmem.evaluation.iterating import ANSWERS
-from graphmem.evaluation.report import markdown_table
-from graphmem.evaluation.specification import read_experiment
+from graphmem.evaluation.reports.report import markdown_table
+from graphmem.evaluation.runs.answering import answer_runs
+from graphmem.evaluation.runs.iterating import ANSWERS
+from graphmem.evaluation.runs.specification import read_experiment
+from graphmem.llm.openai import OpenAIChat
+from graphmem.llm.response_cache import CachedChat, ResponseCache
+from graphmem.llm.usage import Meter, cost, parse_budget
+from graphmem.rendering import text as render
 from graphmem.types import Price
 
 

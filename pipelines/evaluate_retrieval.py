@@ -25,10 +25,10 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from graphmem import render
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.experiment import rescore, run_experiment
-from graphmem.evaluation.specification import read_experiment
+from graphmem.evaluation.runs.specification import read_experiment
+from graphmem.rendering import text as render
 
 EXPECTED = Path(__file__).with_name("expected")
 RESULTS = Path(__file__).with_name("results")

@@ -4,7 +4,7 @@
     python pipelines/readme_tables.py --check     exit code 1 where README.md is not up to date
 
 A table stands between `<!-- table:NAME -->` and `<!-- end -->`. It comes from
-pipelines/results/NAME.json, or from the report in graphmem/rerank.json.
+pipelines/results/NAME.json, or from the report in graphmem/searching/second_stage.json.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphmem.evaluation.bootstrap import holm
+from graphmem.evaluation.scores.bootstrap import holm
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 RESULTS = Path(__file__).with_name("results")
@@ -216,7 +216,10 @@ TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "ablation": (ablation_table, RESULTS / "ablation.json"),
     "retrieval": (other_sets_table, RESULTS / "retrieval.json"),
     "benchmarks": (benchmark_table, RESULTS / "benchmarks.json"),
-    "second_stage": (second_stage_table, README.parent / "graphmem" / "rerank.json"),
+    "second_stage": (
+        second_stage_table,
+        README.parent / "graphmem" / "searching" / "second_stage.json",
+    ),
 }
 
 

@@ -29,11 +29,11 @@ from sklearn.ensemble import GradientBoostingClassifier
 
 from graphmem import GraphMemory, Passage
 from graphmem.config import RetrievalConfig
-from graphmem.rerank import FEATURES, TreeEnsemble, mixed_odds
-from graphmem.seeds import top_rows
+from graphmem.searching.second_stage import FEATURES, TreeEnsemble, mixed_odds
+from graphmem.searching.seeds import top_rows
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-OUT = Path(__file__).resolve().parents[1] / "graphmem" / "rerank.json"
+OUT = Path(__file__).resolve().parents[1] / "graphmem" / "searching" / "second_stage.json"
 FAMILIES = {
     "musique": ("musique_train100", "musique_train70"),
     "hotpot": ("hotpot_train100", "hotpot_train24"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from graphmem.cli import main
+from graphmem.cli.commands import main
 
 ROOT = Path(__file__).parents[1]
 FILMS = [

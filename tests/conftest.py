@@ -29,8 +29,8 @@ from worlds import TINY, TINY_NAMES, ScriptedExtractor
 
 from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.memory import GraphMemory
-from graphmem.retriever import Retriever
-from graphmem.snapshot import open_current
+from graphmem.searching.retriever import Retriever
+from graphmem.storage.snapshot import open_current
 
 
 @pytest.fixture

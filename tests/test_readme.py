@@ -7,9 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "chat"))
-
 from chat_helpers import KEY, running_chat_server, say
 
 ROOT = Path(__file__).parents[1]

@@ -1,8 +1,11 @@
 """Worlds and models for the tests: small, scripted, known by heart."""
 
+import json
 from pathlib import Path
 
-from graphmem.types import Extraction, Passage
+import regex
+
+from graphmem.types import Extraction, Passage, Triple
 
 
 class ScriptedExtractor:
@@ -41,6 +44,8 @@ TINY = (
     Passage("p7", "Glenn plays Scott, not the director.", "Scott Glenn"),
     Passage("p8", "The city held the games of 1984.", "Los Angeles"),
 )
+
+HOPS = "In which county is the birthplace of the maker of Alien?"
 
 
 def island_world(count):
@@ -86,3 +91,26 @@ ODD_TEXTS = [
     "x" * 3000,
     "Port",
 ]
+
+# The sample corpus, what is asked of it, and names in it without a model.
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+QUESTIONS = [
+    *[json.loads(line)["question"] for line in (SAMPLE / "questions.jsonl").open()],
+    *("bread?", "東京", "who wrote it", "Ulysses", "1656"),  # one name, none, another script
+]
+
+
+class Neighbours:
+    """Names are runs of words with capitals; two that follow each other in a text are a fact."""
+
+    fingerprint = "neighbours:1"
+
+    def extract(self, passages):
+        found = [regex.findall(r"[A-Z][a-z]+(?: [A-Z][a-z]+)*", p.text) for p in passages]
+        return [
+            Extraction(
+                tuple(dict.fromkeys(names)),
+                tuple(Triple(a, "then", b) for a, b in zip(names, names[1:], strict=False)),
+            )
+            for names in found
+        ]

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert import GRAPH_VERSION, BertShape, Precision, build_graph, pooled
-from graphmem.embedding.folder import ModelSettings
-from graphmem.embedding.known import KNOWN_TEXT, known_vector
+from graphmem.embedding.bert_graph import GRAPH_VERSION, BertShape, Precision, build_graph, pooled
+from graphmem.embedding.model_folder import ModelSettings
+from graphmem.embedding.reference_vector import KNOWN_TEXT, known_vector
 from graphmem.errors import ModelError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.text import tokens
 from graphmem.errors import ConfigError
 from graphmem.protocols import TextKind
-from graphmem.text import tokens
 
 
 class HashingEmbedder:

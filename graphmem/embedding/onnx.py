@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert import Precision, pooled
+from graphmem.embedding.bert_graph import Precision, pooled
 from graphmem.embedding.encoder import CHUNK, DEFAULT, Encoder, clean
-from graphmem.embedding.folder import read_settings
+from graphmem.embedding.model_folder import read_settings
 from graphmem.errors import ConfigError
 from graphmem.protocols import Progress, TextKind
 

@@ -17,25 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from graphmem.errors import ConfigError, DataError
-from graphmem.evaluation.checks import require_sound
-from graphmem.evaluation.datasets import Dataset, write_text
-from graphmem.evaluation.environment import environment
-from graphmem.evaluation.explaining import explain_differences
-from graphmem.evaluation.formats import read_dataset
-from graphmem.evaluation.indexes import BuiltIndex, IndexCache, Models, index_order
-from graphmem.evaluation.iterating import open_chat
-from graphmem.evaluation.metrics import require_measures
-from graphmem.evaluation.page import require_templates
-from graphmem.evaluation.report import write_reports
-from graphmem.evaluation.running import (
+from graphmem.evaluation.datasets.checks import require_sound
+from graphmem.evaluation.datasets.dataset import Dataset, write_text
+from graphmem.evaluation.datasets.formats import read_dataset
+from graphmem.evaluation.reports.explaining import explain_differences
+from graphmem.evaluation.reports.page import require_templates
+from graphmem.evaluation.reports.report import write_reports
+from graphmem.evaluation.runs.environment import environment
+from graphmem.evaluation.runs.indexes import BuiltIndex, IndexCache, Models, index_order
+from graphmem.evaluation.runs.iterating import open_chat
+from graphmem.evaluation.runs.running import (
     is_finished,
     run_folder,
     run_key,
     run_variant,
     write_run,
 )
-from graphmem.evaluation.scoring import score_experiment
-from graphmem.evaluation.specification import (
+from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,
@@ -43,6 +41,8 @@ from graphmem.evaluation.specification import (
     for_dataset,
     slug,
 )
+from graphmem.evaluation.scores.metrics import require_measures
+from graphmem.evaluation.scores.scoring import score_experiment
 from graphmem.memory import GraphMemory
 from graphmem.protocols import ChatModel, Progress
 

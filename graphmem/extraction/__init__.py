@@ -32,7 +32,7 @@ def load_extractor(
 
         return SpacyExtractor(spacy_model)
     if spec.startswith("spacy+"):
-        from graphmem.extraction.combined import NamesAndFacts, NamesAndModelFacts
+        from graphmem.extraction.names_and_facts import NamesAndFacts, NamesAndModelFacts
 
         facts = load_extractor(
             spec=spec.removeprefix("spacy+"), chat=chat, concurrency=concurrency, pack=pack

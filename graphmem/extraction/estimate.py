@@ -6,9 +6,9 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
-from graphmem.chat_wrapper import ChatWrapper
 from graphmem.errors import ModelError
-from graphmem.prompts import as_json, estimate_tokens, request_tokens
+from graphmem.llm.prompts import as_json, estimate_tokens, request_tokens
+from graphmem.llm.wrapper import ChatWrapper
 from graphmem.protocols import ChatModel, Remembering
 from graphmem.types import ChatRequest, Completion, Price
 

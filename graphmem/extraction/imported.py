@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from graphmem.base.text import content_hash, normalise_phrase, tokens
 from graphmem.errors import DataError, StorageError
-from graphmem.lenient import storable
-from graphmem.text import content_hash, normalise_phrase, tokens
+from graphmem.llm.structured_output import storable
 from graphmem.types import Extraction, Passage, Triple
 
 

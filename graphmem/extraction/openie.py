@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from graphmem import prompts
+from graphmem.base.text import normalise_phrase
 from graphmem.errors import (
     BudgetExceeded,
     ConfigError,
@@ -24,17 +24,17 @@ from graphmem.errors import (
     ModelError,
 )
 from graphmem.extraction.estimate import Estimate, RehearsedChat
-from graphmem.extraction.packing import (
+from graphmem.extraction.packed_calls import (
     PACKED_TOKENS,
     packed_prompt,
     read_list,
     read_packed,
     read_triple,
 )
-from graphmem.lenient import ask, strings
-from graphmem.prompts import estimate_tokens
+from graphmem.llm import prompts
+from graphmem.llm.prompts import estimate_tokens
+from graphmem.llm.structured_output import ask, strings
 from graphmem.protocols import ChatModel
-from graphmem.text import normalise_phrase
 from graphmem.types import ChatRequest, Completion, Extraction, Passage, Price, Triple
 
 MOST_ENTITIES: Final = 200

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
+from graphmem.base.text import normalise_phrase, sentence_spans
 from graphmem.errors import ModelError
-from graphmem.text import normalise_phrase, sentence_spans
 from graphmem.types import Extraction, Passage
 
 if TYPE_CHECKING:

@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 
 from graphmem.embedding import weights
 from graphmem.embedding.encoder import CHUNK, Encoder, clean, open_session, read_tokenizer, run
-from graphmem.embedding.folder import first_position, read_config, read_max_tokens, read_settings
+from graphmem.embedding.model_folder import (
+    first_position,
+    read_config,
+    read_max_tokens,
+    read_settings,
+)
 from graphmem.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.embedding.bert import unit
+from graphmem.embedding.bert_graph import unit
 from graphmem.embedding.encoder import DEFAULT, Encoder
-from graphmem.embedding.folder import read_settings
+from graphmem.embedding.model_folder import read_settings
 
 
 class MaxSimReranker:

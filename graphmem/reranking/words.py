@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.text import tokens
+from graphmem.base.text import tokens
 
 
 class WordReranker:

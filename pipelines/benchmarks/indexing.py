@@ -24,9 +24,9 @@ from typing import Any
 
 import psutil
 
-from graphmem.corpus import read_passages
 from graphmem.embedding.onnx import OnnxEmbedder
 from graphmem.extraction.spacy import SpacyExtractor
+from graphmem.sources.files import read_passages
 from graphmem.types import Passage
 
 

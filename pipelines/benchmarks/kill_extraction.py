@@ -41,15 +41,15 @@ sys.path.insert(0, str(ROOT / "tests" / "chat"))
 
 from test_llama_server import KEY, PROGRAM, model_file  # noqa: E402
 
-from graphmem.text import sentence_spans  # noqa: E402
+from graphmem.base.text import sentence_spans  # noqa: E402
 
 CONCURRENCY = 2
 CHILD = """
 import json, sys
 from pathlib import Path
 from graphmem import GraphMemory, Passage
-from graphmem.chat.kept import KeptChat
-from graphmem.chat.openai import OpenAIChat
+from graphmem.llm.kept import KeptChat
+from graphmem.llm.openai import OpenAIChat
 from graphmem.extraction.openie import LlmExtractor
 index, passages, tokens, concurrency = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 index.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from graphmem import GraphMemory
-from graphmem.runs import read_questions
+from graphmem.evaluation.runs.trec import read_questions
 
 
 def main() -> None:

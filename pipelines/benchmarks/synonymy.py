@@ -24,11 +24,11 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from graphmem.corpus import read_objects
+from graphmem.base.text import content_hash
 from graphmem.embedding import load_embedder
-from graphmem.facts import Edges, normalise_part
-from graphmem.synonymy import THRESHOLD, Synonyms, find_synonyms
-from graphmem.text import content_hash
+from graphmem.graph.fact_graph import Edges, normalise_part
+from graphmem.graph.synonymy import THRESHOLD, Synonyms, find_synonyms
+from graphmem.sources.files import read_objects
 
 _RUN = regex.compile(r"\p{Lu}[\p{L}\p{N}]+(?: (?:of|the|de|van)? ?\p{Lu}[\p{L}\p{N}]+)*")
 

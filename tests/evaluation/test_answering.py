@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from graphmem.chat.scripted import ScriptedChat
 from graphmem.errors import DataError, ModelError, TooManyFailures
-from graphmem.evaluation.answering import JUDGE_PROMPT, answer_runs, judged
-from graphmem.evaluation.datasets import JudgedQuestion
+from graphmem.evaluation.datasets.dataset import JudgedQuestion
 from graphmem.evaluation.experiment import load_datasets, rescore, run_experiment
-from graphmem.evaluation.running import run_folder
-from graphmem.evaluation.specification import (
+from graphmem.evaluation.runs.answering import JUDGE_PROMPT, answer_runs, judged
+from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,
     preset_variant,
 )
+from graphmem.llm.scripted import ScriptedChat
 from graphmem.types import ChatRequest
 
 

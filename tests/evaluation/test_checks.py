@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from graphmem.cli import main
+from graphmem.cli.commands import main
 from graphmem.errors import DataError
-from graphmem.evaluation.checks import check_dataset, require_sound
-from graphmem.evaluation.datasets import Dataset, JudgedQuestion
+from graphmem.evaluation.datasets.checks import check_dataset, require_sound
+from graphmem.evaluation.datasets.dataset import Dataset, JudgedQuestion
 from graphmem.types import Passage
 
 QUESTION = {

@@ -8,12 +8,12 @@ import ir_measures
 import pytest
 from click.testing import CliRunner
 
-from graphmem.cli import main
+from graphmem.cli.commands import main
 from graphmem.errors import DataError, ModelError, TooManyFailures
 from graphmem.evaluation import experiment as experiment_module
 from graphmem.evaluation.experiment import rescore, run_experiment
-from graphmem.evaluation.running import column, run_folder
-from graphmem.evaluation.specification import (
+from graphmem.evaluation.runs.running import column, run_folder
+from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,
@@ -21,7 +21,7 @@ from graphmem.evaluation.specification import (
     preset_variant,
 )
 from graphmem.memory import GraphMemory
-from graphmem.snapshot import open_current
+from graphmem.storage.snapshot import open_current
 
 HASHING = IndexOptions("hashing")
 
@@ -197,7 +197,7 @@ def test_sentences_that_broke_off_have_no_seconds_of_the_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("graphmem.indexer.gather_sentences", killed)
+        patched.setattr("graphmem.indexing.indexer.gather_sentences", killed)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(_experiment(small, presets=("linearrag",)), tmp_path)
     scores = run_experiment(_experiment(small, presets=("linearrag",)), tmp_path)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from graphmem.errors import ConfigError, DataError
-from graphmem.evaluation.checks import check_dataset, require_sound
-from graphmem.evaluation.datasets import Dataset, read_own, scope_of, write_own
-from graphmem.evaluation.formats import FORMATS, read_dataset
+from graphmem.evaluation.datasets.checks import check_dataset, require_sound
+from graphmem.evaluation.datasets.dataset import Dataset, read_own, scope_of, write_own
+from graphmem.evaluation.datasets.formats import FORMATS, read_dataset
 
 
 def _titles(dataset: Dataset, question: int) -> set[str]:

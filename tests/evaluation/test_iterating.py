@@ -10,31 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_helpers import running_chat_server, say
 
-from graphmem.chat.scripted import ScriptedChat
-from graphmem.chat.usage import Budget
+from graphmem.answering.chat_session import ChatSettings
 from graphmem.errors import BudgetExceeded, ConfigError, EndpointError, ModelError, TooManyFailures
-from graphmem.evaluation.answering import answer_runs
 from graphmem.evaluation.experiment import load_datasets, rescore, run_experiment
-from graphmem.evaluation.indexes import IndexCache, Models
-from graphmem.evaluation.iterating import IterateOptions
-from graphmem.evaluation.report import costs
-from graphmem.evaluation.running import run_folder
-from graphmem.evaluation.scoring import read_json, read_records
-from graphmem.evaluation.specification import (
+from graphmem.evaluation.reports.report import costs
+from graphmem.evaluation.runs.answering import answer_runs
+from graphmem.evaluation.runs.indexes import IndexCache, Models
+from graphmem.evaluation.runs.iterating import IterateOptions
+from graphmem.evaluation.runs.recorded import read_json, read_records
+from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,
     preset_variant,
     read_experiment,
 )
-from graphmem.language import ChatSettings
+from graphmem.llm.scripted import ScriptedChat
+from graphmem.llm.usage import Budget
 from graphmem.memory import GraphMemory
 from graphmem.types import ChatRequest, Price
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chat"))
-
-from chat_helpers import running_chat_server, say
 
 HASHING = IndexOptions("hashing")
 PRICE = Price(1_000_000, 2_000_000)

@@ -5,10 +5,10 @@ import ir_measures
 import numpy as np
 import pytest
 
-from graphmem.evaluation.answers import exact_match, f1, normalise_answer
-from graphmem.evaluation.bootstrap import holm, interval, resampled_means
-from graphmem.evaluation.datasets import JudgedQuestion
-from graphmem.evaluation.metrics import by_group, measure_names, score_run
+from graphmem.evaluation.datasets.dataset import JudgedQuestion
+from graphmem.evaluation.scores.answers import exact_match, f1, normalise_answer
+from graphmem.evaluation.scores.bootstrap import holm, interval, resampled_means
+from graphmem.evaluation.scores.metrics import by_group, measure_names, score_run
 
 
 def _world(seed: int, questions: int = 40) -> tuple[list[JudgedQuestion], dict[str, list[str]]]:

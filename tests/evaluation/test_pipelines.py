@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from graphmem.evaluation.experiment import run_experiment
-from graphmem.evaluation.scoring import read_json
-from graphmem.evaluation.specification import (
+from graphmem.evaluation.runs.recorded import read_json
+from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,

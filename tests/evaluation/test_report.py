@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from graphmem.evaluation.charts import bar_chart, line_chart, scatter_chart
 from graphmem.evaluation.experiment import run_experiment
-from graphmem.evaluation.report import corrected_p, markdown_table, significance
-from graphmem.evaluation.scoring import read_json
-from graphmem.evaluation.specification import (
+from graphmem.evaluation.reports.charts import bar_chart, line_chart, scatter_chart
+from graphmem.evaluation.reports.report import corrected_p, markdown_table, significance
+from graphmem.evaluation.runs.recorded import read_json
+from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,

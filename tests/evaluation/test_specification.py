@@ -5,7 +5,7 @@ import pytest
 
 from graphmem.errors import ConfigError, DataError, MissingExtraError
 from graphmem.evaluation.experiment import load_datasets, run_experiment
-from graphmem.evaluation.specification import (
+from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,

@@ -1,11 +1,6 @@
 """The chat tests' server, for extraction over HTTP."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "chat"))
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from chat_helpers import extraction_text, outcomes_of, passage
 
 from graphmem import GraphMemory
-from graphmem.chat.scripted import ScriptedChat
 from graphmem.errors import ConfigError, ExtractionError
 from graphmem.extraction import load_extractor
-from graphmem.extraction.combined import NamesAndModelFacts
+from graphmem.extraction.names_and_facts import NamesAndModelFacts
 from graphmem.extraction.openie import LlmExtractor
+from graphmem.llm.scripted import ScriptedChat
 from graphmem.protocols import EachExtractor, Extractor
 from graphmem.types import Extraction, Triple
 

@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 from chat_helpers import KEY, extraction_text, hang, outcomes_of, passage, refuse, say
 
-from graphmem import prompts
-from graphmem.chat.cache import CachedChat, ResponseCache
-from graphmem.chat.openai import OpenAIChat
-from graphmem.chat.scripted import ScriptedChat
-from graphmem.chat.usage import Budget, Meter
+from graphmem.base.failure_limit import check_failures
 from graphmem.errors import (
     BudgetExceeded,
     ConfigError,
@@ -27,7 +23,11 @@ from graphmem.extraction.openie import (
     Counts,
     LlmExtractor,
 )
-from graphmem.failures import check_failures
+from graphmem.llm import prompts
+from graphmem.llm.openai import OpenAIChat
+from graphmem.llm.response_cache import CachedChat, ResponseCache
+from graphmem.llm.scripted import ScriptedChat
+from graphmem.llm.usage import Budget, Meter
 from graphmem.protocols import Extractor
 from graphmem.types import Extraction, Message, Passage, Price, Triple
 

@@ -15,8 +15,8 @@ CONCURRENCY = 4
 PROGRAM = f"""
 import json, sys
 from pathlib import Path
-from graphmem.chat.cache import CachedChat, ResponseCache
-from graphmem.chat.openai import OpenAIChat
+from graphmem.llm.response_cache import CachedChat, ResponseCache
+from graphmem.llm.openai import OpenAIChat
 from graphmem.extraction.openie import LlmExtractor
 from graphmem.types import Passage
 passages = [Passage(*fields) for fields in json.loads(Path(sys.argv[1]).read_text("utf-8"))]

@@ -22,9 +22,15 @@ import pytest
 
 from graphmem import Extraction, Triple
 from graphmem.config import HippoRag2Config, HippoRagConfig
-from graphmem.fact_search import FactSearcher, phrase_seeds, within_margin
-from graphmem.facts import Edges, FactGraph, assemble_facts, fact_text, passages_per_phrase
-from graphmem.synonymy import eligible_phrases, find_synonyms
+from graphmem.graph.fact_graph import (
+    Edges,
+    FactGraph,
+    assemble_facts,
+    fact_text,
+    passages_per_phrase,
+)
+from graphmem.graph.synonymy import eligible_phrases, find_synonyms
+from graphmem.searching.hipporag import FactSearcher, phrase_seeds, within_margin
 
 # Passages 0 to 3. Facts, sorted, with the cosine that each has with the question:
 #   0  alien       is a          film           0.2

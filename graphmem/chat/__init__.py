@@ -1,1 +1,0 @@
-"""Chat models: servers that speak OpenAI's API, and the cache before them."""

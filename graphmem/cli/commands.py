@@ -1,0 +1,399 @@
+"""The command line: thin, each command calls one public function."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from graphmem.cli.eval import data_group, eval_command
+from graphmem.cli.llm import (
+    AskingOptions,
+    IndexingOptions,
+    ask_command,
+    export_command,
+    search_file,
+    told_of_fall_backs,
+    with_asking_options,
+    with_indexing_options,
+)
+from graphmem.cli.options import reranker_choice, with_preset, with_reranker
+from graphmem.errors import GraphmemError
+from graphmem.rendering import llm_text as render_llm
+from graphmem.rendering import text as render
+
+if TYPE_CHECKING:
+    from graphmem.memory import GraphMemory
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RUN_DEPTH = 100
+"""Hits for each question of a run where -k is not given (TREC's custom is 100 or 1000)."""
+
+
+class _Commands(click.Group):
+    """Turns every graphmem error into one line and its exit code, here and nowhere else."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except GraphmemError as error:
+            click.echo(f"error: {render.plain(str(error))}", err=True)
+            context.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(
+                "interrupted: what was committed is kept; run the same command again to go on",
+                err=True,
+            )
+            context.exit(1)
+
+
+def _with_json(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def _with_index_options(command: F) -> F:
+    options = [
+        click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
+        click.option(
+            "--index", "index", required=True, type=click.Path(path_type=Path), help="Index folder."
+        ),
+        click.option(
+            "--spacy-model",
+            help="spaCy pipeline that finds entities: a name (en_core_web_md with the extra "
+            "spacy-md) or a path.",
+        ),
+        click.option(
+            "--embedder",
+            help="default, int8, hashing, openai:MODEL, or a sentence-transformers folder.",
+        ),
+        click.option(
+            "--passage-tokens",
+            type=click.IntRange(min=8),
+            help="Cut longer texts at sentence ends; default: what the embedder "
+            "reads whole, no limit with import:FILE.",
+        ),
+        click.option(
+            "--overlap",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Tokens that a piece repeats of the one before.",
+        ),
+        click.option(
+            "--sentences",
+            is_flag=True,
+            help="Keep a vector of every sentence too: faster searches by preset linearrag, larger "
+            "index; it goes on keeping them.",
+        ),
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Processes; default: one for each core."
+        ),
+        with_indexing_options,
+        _with_json,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="graphmem", prog_name="graphmem")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is skipped and loaded.")
+def main(verbose: bool) -> None:
+    """Long-term memory for language models: search that takes several hops.
+
+    Exit codes: 0 done, 1 a failure at work, 2 wrong input or usage.
+
+    Example: graphmem demo
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # terminals that know no Unicode show \u2192
+            stream.reconfigure(errors="backslashreplace")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+@main.command("index")
+@_with_index_options
+def index_command(index: Path, **options: Any) -> None:
+    """Index files and folders (.txt .md .jsonl .json .csv .tsv, also .gz; - is standard input).
+
+    Adds to an index that exists. What is indexed already is not computed again, and a run that
+    was stopped goes on where it was.
+
+    Example: graphmem index corpus.jsonl --index my.index
+
+    Example: graphmem index corpus.jsonl --index my.index --spacy-model en_core_web_md
+
+    Example: graphmem index corpus.jsonl --index my.index --extractor llm --model NAME --dry-run
+    """
+    _index(index, **options)
+
+
+@main.command("add")
+@_with_index_options
+def add_command(index: Path, **options: Any) -> None:
+    """Add sources to an index that must exist.
+
+    Example: graphmem add more.jsonl --index my.index
+    """
+    from graphmem.storage.snapshot import open_current
+
+    open_current(index)
+    _index(index, **options)
+
+
+def _index(
+    index: Path,
+    sources: tuple[str, ...],
+    spacy_model: str | None,
+    embedder: str | None,
+    passage_tokens: int | None,
+    overlap: int,
+    workers: int | None,
+    sentences: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    from graphmem.memory import GraphMemory
+    from graphmem.sources.files import ReadReport
+
+    model = IndexingOptions(**options)
+    memory = GraphMemory.open(
+        index,
+        embedder=embedder,
+        spacy_model=spacy_model,
+        extractor=model.extractor,
+        chat=model.settings(index),
+        sentences=sentences,
+    )
+    read = ReadReport()
+    if model.dry_run:
+        estimate = memory.estimate(
+            sources,
+            price=model.prices(),
+            passage_tokens=passage_tokens,
+            overlap=overlap,
+            report=read,
+        )
+        shown = render_llm.estimate_json(estimate) if as_json else None
+        click.echo(_json(shown) if shown else render_llm.estimate_text(estimate))
+        return
+    with render.progress() as progress:
+        report = memory.add(
+            sources,
+            passage_tokens=passage_tokens,
+            overlap=overlap,
+            workers=workers,
+            progress=progress,
+            report=read,
+            max_failures=model.max_failures,
+        )
+    if as_json:
+        click.echo(render.json_text(render.index_json(report, read)))
+    else:
+        click.echo(render.index_text(index, report, read))
+        for line in render_llm.extraction_lines(memory, report):
+            click.echo(line)
+
+
+@main.command("search")
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("question", required=False)
+@click.option("-k", type=click.IntRange(min=1), help="Hits for each question [default: 5].")
+@click.option("--queries", metavar="FILE", help='Questions, JSONL: "id" and "question".')
+@click.option(
+    "--run",
+    "run_file",
+    type=click.Path(path_type=Path),
+    help=f"Write a TREC run here [default k: {RUN_DEPTH}].",
+)
+@with_preset
+@with_asking_options
+@_with_json
+def search_command(
+    index: Path,
+    question: str | None,
+    k: int | None,
+    queries: str | None,
+    run_file: Path | None,
+    preset: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Search with one question, or with a file of them.
+
+    Example: graphmem search my.index "In which county was the director of Alien born?"
+
+    Example: graphmem search my.index --queries questions.jsonl --run out.trec -k 100
+
+    Example: graphmem search my.index "Who founded it?" --iterate 3 --model NAME
+
+    Example: graphmem search my.index "Who?" --reranker FOLDER --rerank-depth 20
+
+    Example: graphmem search my.index --queries questions.jsonl --run out.trec --residual
+    """
+    if (question is None) == (queries is None):
+        raise click.UsageError('give either a question or --queries FILE, e.g. search DIR "…"')
+    if run_file is not None and queries is None:
+        raise click.UsageError("--run goes with --queries FILE")
+    model = AskingOptions(**options)
+    memory = model.open(index, preset)
+    if question is not None:
+        ranking, asked_for = model.search(memory, question, k or 5, preset)
+        if as_json:
+            click.echo(_json({**render.ranking_json(ranking), **asked_for}))
+        else:
+            click.echo(render.ranking_text(ranking))
+            click.echo(render_llm.queries_text(asked_for), nl=False)
+        return
+    from graphmem.evaluation.runs.trec import read_questions, search_all, write_run
+
+    asked = read_questions(queries or "")
+    depth = k or (RUN_DEPTH if run_file else 5)
+    if model.method:
+        search_file(memory, model, model.method, asked, depth, preset, run_file, as_json)
+        return
+    with render.progress() as progress:
+        whole = run_file is not None
+        rankings = search_all(memory, asked, depth, preset, progress, records=whole)
+        rankings = told_of_fall_backs(rankings, preset)
+        if run_file:
+            lines = write_run(run_file, asked, rankings, depth)
+            click.echo(f"{run_file}: {len(asked)} questions, {lines} lines", err=True)
+            return
+        for item, ranking in zip(asked, rankings, strict=True):
+            if as_json:
+                click.echo(render.json_text({"id": item.id, **render.ranking_json(ranking)}))
+            else:
+                heading = render.plain(f"{item.id}: {item.text}")
+                click.echo(f"{heading}\n{render.ranking_text(ranking)}\n")
+
+
+@main.command("explain")
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("question")
+@click.option("-k", type=click.IntRange(min=1), default=5, show_default=True, help="Hits.")
+@with_preset
+@with_reranker
+@_with_json
+def explain_command(
+    index: Path, question: str, k: int, preset: str, as_json: bool, **options: Any
+) -> None:
+    """Search, and show why each passage came: seeds, path, sentences.
+
+    Example: graphmem explain my.index "In which county was the director of Alien born?"
+
+    Example: graphmem explain my.index "Who founded it?" --reranker maxsim
+    """
+    found = _open(index, **reranker_choice(**options)).explain(question, k, preset)
+    click.echo(_json(render.explanation_json(found)) if as_json else render.explanation_text(found))
+
+
+@main.command("stats")
+@click.argument("index", type=click.Path(path_type=Path))
+@_with_json
+def stats_command(index: Path, as_json: bool) -> None:
+    """Counts, degrees, sizes, model fingerprints of an index, and what models were used.
+
+    Example: graphmem stats my.index
+    """
+    numbers = _open(index).stats()
+    if as_json:
+        click.echo(_json(numbers))
+        return
+    usage = numbers.pop("usage")
+    click.echo(render.stats_text(numbers))
+    click.echo(render_llm.usage_text(usage), nl=False)
+
+
+@main.group("models", invoke_without_command=True)
+@click.pass_context
+def models_command(context: click.Context) -> None:
+    """List the models that an index can be made with; fetch the default one.
+
+    Example: graphmem models
+
+    Example: graphmem models fetch
+    """
+    if context.invoked_subcommand is None:
+        click.echo(render.models_text())
+
+
+@models_command.command("fetch")
+def fetch_command() -> None:
+    """Fetch the default embedder's weights now, rather than at first use.
+
+    Example: graphmem models fetch
+    """
+    from graphmem.embedding.weights import fetch_default_model
+
+    with render.progress() as progress:
+        folder = fetch_default_model(progress)
+    click.echo(f"all-MiniLM-L6-v2: {folder}")
+
+
+@main.command("demo")
+@click.option(
+    "--index", "index", type=click.Path(path_type=Path), help="Keep the index in this folder."
+)
+def demo_command(index: Path | None) -> None:
+    """Index the sample corpus and ask it three questions of several hops.
+
+    Example: graphmem demo
+    """
+    from graphmem.memory import GraphMemory
+    from graphmem.sources.sample import HITS, demo_questions, sample_folder
+
+    with _demo_folder(index) as folder:
+        memory = GraphMemory.open(folder)
+        with render.progress() as progress:
+            report = memory.add(sample_folder() / "corpus.jsonl", progress=progress)
+        click.echo(f"indexed {report.passages} passages, {report.entities} entities\n")
+        for asked in demo_questions():
+            click.echo(render.explanation_text(memory.explain(asked.text, k=HITS)))
+            needed = " ".join(f"[{name}]" for name in asked.gold)
+            click.echo(f"answer: {asked.answer}; the passages it takes: {needed}\n")
+        kept = index or "my.index"
+        if index is None:
+            click.echo(f"to keep the index: graphmem demo --index {kept}")
+        click.echo(f'to ask it yourself: graphmem search {kept} "your question"')
+
+
+for command in (ask_command, export_command, eval_command, data_group):
+    main.add_command(command)
+
+
+@contextmanager
+def _demo_folder(index: Path | None) -> Iterator[Path]:
+    if index is not None:
+        yield index
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "demo.index"
+
+
+def _open(index: Path, **options: Any) -> GraphMemory:
+    from graphmem.memory import GraphMemory
+    from graphmem.storage.snapshot import open_current
+
+    open_current(index)  # says what is wrong before any model is loaded
+    memory = GraphMemory.open(index, **options)
+    with render.progress() as progress:
+        memory.prepare(progress)
+    return memory
+
+
+def _json(value: Any) -> str:
+    return render.json_text(value, indent=2)

@@ -1,0 +1,65 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_preset(command: F) -> F:
+    """Options of search and explain: how to rank."""
+    command = click.option(
+        "--no-rerank", "preset", flag_value="walk", help="The walk alone: --preset walk."
+    )(command)
+    return click.option(
+        "--preset",
+        default="default",
+        show_default=True,
+        help="How to rank: default (walk and second stage), walk, dense (cosine), bm25, rrf (both "
+        "fused), linearrag; hipporag, hipporag2 where the index holds facts.",
+    )(command)
+
+
+def with_reranker(command: F) -> F:
+    """Options of all commands that search: which reranker, and how deep."""
+    command = click.option(
+        "--rerank-depth",
+        type=click.IntRange(min=1),
+        help="How many passages it reads [default: 30].",
+    )(command)
+    return click.option(
+        "--reranker",
+        metavar="SPEC",
+        help="Read the first passages of the ranking again and order them: a cross-encoder's "
+        "folder, or maxsim (late interaction with the default vectors' model), maxsim:FOLDER, "
+        "words (no model).",
+    )(command)
+
+
+def options_given() -> list[str]:
+    """Names of the options that stand on the command line of the command that runs."""
+    context = click.get_current_context()
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+
+
+def reranker_choice(reranker: str | None, rerank_depth: int | None) -> dict[str, Any]:
+    """Arguments of `GraphMemory.open`.
+
+    Raises:
+        UsageError: A depth without a reranker.
+    """
+    from graphmem.searching.rerank_step import RERANK_DEPTH
+
+    if rerank_depth is not None and reranker is None:
+        raise click.UsageError("--rerank-depth goes with --reranker, e.g. --reranker maxsim")
+    return {"reranker": reranker, "rerank_depth": rerank_depth or RERANK_DEPTH}

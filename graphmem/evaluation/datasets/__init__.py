@@ -1,0 +1,1 @@
+"""Questions with judged passages: reading, checking, writing them."""

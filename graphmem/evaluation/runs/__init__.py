@@ -1,0 +1,1 @@
+"""From an experiment to rankings and answers on disk."""

@@ -1,0 +1,250 @@
+"""Indexes of an experiment, made once and found again by what they were made of."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graphmem.base.text import content_hash
+from graphmem.embedding import load_embedder
+from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
+from graphmem.evaluation.datasets.dataset import passages_hash, write_lines, write_text
+from graphmem.evaluation.runs.environment import index_code_hash
+from graphmem.evaluation.runs.specification import IndexOptions, Variant, slug
+from graphmem.extraction import load_extractor
+from graphmem.extraction.imported import ImportedExtractor
+from graphmem.indexing.sentences import STAGE as SENTENCES
+from graphmem.memory import GraphMemory
+from graphmem.protocols import Embedder, Extractor, Progress
+from graphmem.storage.sentence_columns import FOLDER
+from graphmem.storage.snapshot import open_current
+from graphmem.types import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIndex:
+    """An index, and what it cost.
+
+    Attributes:
+        path: Its folder.
+        passages: Passages in it, after long ones were cut.
+        entities: Entities in it.
+        bytes: Size of what queries read.
+        seconds: How long each stage took when it was made.
+        whole: Whether these seconds are of a build from nothing; else some of it was there.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    passages: int
+    entities: int
+    bytes: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    whole: bool = True
+    reused: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the place."""
+        values = asdict(self)
+        del values["path"]
+        return values
+
+
+class StageClock:
+    """A progress callback that adds up the seconds of every stage and passes the news on."""
+
+    def __init__(self, label: str, tell: Progress) -> None:
+        """Start the clock."""
+        self.seconds: dict[str, float] = {}
+        self._label, self._tell = label, tell
+        self._stage, self._last = "", time.perf_counter()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """The time since the last call went into `stage`, or the one before where it begins."""
+        now = time.perf_counter()
+        spent_on = stage if done or not self._stage else self._stage
+        self.seconds[spent_on] = self.seconds.get(spent_on, 0.0) + now - self._last
+        self._stage, self._last = stage, now
+        self._tell(f"{self._label}: {stage}", done, total)
+
+
+class Models:
+    """Embedders and extractors, each loaded once."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._embedders: dict[str, Embedder] = {}
+        self._extractors: dict[str, Extractor] = {}
+
+    def embedder(self, spec: str) -> Embedder:
+        """The embedder of this name.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if spec not in self._embedders:
+            self._embedders[spec] = load_embedder(spec)
+        return self._embedders[spec]
+
+    def extractor(self, options: IndexOptions) -> Extractor:
+        """The extractor over a spaCy pipeline, or over a file of triples."""
+        name = options.openie or f"spacy:{options.spacy_model}"
+        if name not in self._extractors:
+            self._extractors[name] = (
+                ImportedExtractor(options.openie)
+                if options.openie
+                else load_extractor(options.spacy_model)
+            )
+        return self._extractors[name]
+
+
+class IndexCache:
+    """A folder of indexes, each beside a file that says what it is and what it cost.
+
+    The name of an index holds the hash of its passages, the fingerprints of extractor and
+    embedder, and the seed of the order. One that other code assembled is assembled again from
+    its store: what was extracted and embedded stays. So is one that lacks sentences where they are
+    wanted. One that has them serves both kinds, and is told without what they cost where they are
+    not wanted.
+    """
+
+    def __init__(self, folder: Path, models: Models) -> None:
+        """Use `folder`, made when it is needed."""
+        self.folder = folder
+        self._models = models
+
+    @cached_property
+    def _code(self) -> str:
+        return index_code_hash()
+
+    def get(
+        self,
+        label: str,
+        passages: Sequence[Passage],
+        options: IndexOptions,
+        seed: int,
+        tell: Progress,
+    ) -> BuiltIndex:
+        """The index of these passages, made if it is not there.
+
+        The passages are shuffled by `seed` before they are indexed, so that a ranking cannot
+        profit from gold passages that stand together in the source.
+
+        Raises:
+            GraphmemError: As for `GraphMemory.add`.
+        """
+        path = self.folder / f"{slug(label)}-{self.key(passages, options, seed)[:16]}"
+        sheet = path.with_name(f"{path.name}.json")
+        known = _read_sheet(sheet)
+        if known.get("code") == self._code and _is_finished(path, options.sentences):
+            return _built(path, known, options, reused=True)
+        if options.sentences and SENTENCES not in known.get("seconds", {}):
+            sheet.unlink(missing_ok=True)  # killed on the way, nobody knows what they take
+        _drop_snapshots(path)
+        clock = StageClock(label, tell)
+        report = self._build(path, passages, options, seed, clock)
+        snapshot = open_current(path)
+        built = BuiltIndex(path, report.passages, report.entities, snapshot.size())
+        # Where the store had some of it already, the seconds are not those of the whole.
+        whole = report.computed > 0 and report.added > 0
+        seconds = clock.seconds if whole else _longest(known.get("seconds", {}), clock.seconds)
+        values = built.as_json() | {"seconds": seconds, "code": self._code}
+        values["whole"] = whole or known.get("whole", False)
+        values["bytes_sentences"] = snapshot.size(f"{FOLDER}/")
+        write_text(sheet, json.dumps(values, indent=1) + "\n")
+        return _built(path, values, options, reused=not whole)
+
+    def key(self, passages: Sequence[Passage], options: IndexOptions, seed: int) -> str:
+        """Hash of all that an index is made of, but for the code."""
+        return content_hash(
+            passages_hash(passages),
+            self._models.embedder(options.embedder).fingerprint,
+            self._models.extractor(options).fingerprint,
+            str(options.passage_tokens),
+            str(seed),
+        )
+
+    def _build(
+        self,
+        path: Path,
+        passages: Sequence[Passage],
+        options: IndexOptions,
+        seed: int,
+        clock: StageClock,
+    ) -> Any:
+        shuffled = list(passages)
+        random.Random(seed).shuffle(shuffled)
+        corpus = path.with_name(f"{path.name}.corpus.jsonl")
+        write_lines(corpus, map(_corpus_record, shuffled))
+        try:
+            memory = GraphMemory.open(
+                path,
+                sentences=options.sentences,
+                embedder=options.embedder,
+                spacy_model=options.spacy_model,
+                extractor=self._models.extractor(options),
+            )
+            # Imported triples belong to whole records.
+            whole = sys.maxsize if options.openie else None
+            tokens = options.passage_tokens or whole
+            return memory.add(corpus, passage_tokens=tokens, progress=clock)
+        finally:
+            corpus.unlink(missing_ok=True)
+
+
+def _corpus_record(passage: Passage) -> dict[str, Any]:
+    fields = {"id": passage.id, "title": passage.title, "text": passage.text}
+    return {**fields, "metadata": dict(passage.metadata)}
+
+
+def index_order(variants: Iterable[Variant]) -> list[IndexOptions]:
+    """How the indexes of the variants are made, each once.
+
+    Those with sentences come first: who needs none finds the same index, made in one go.
+    """
+    options = dict.fromkeys(variant.index for variant in variants)
+    return sorted(options, key=lambda option: not option.sentences)
+
+
+def _read_sheet(sheet: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(sheet.read_text("utf-8"))
+    except (OSError, ValueError):  # none, or one cut off by a crash: it is written again
+        return {}
+    return values
+
+
+def _built(path: Path, values: dict[str, Any], options: IndexOptions, reused: bool) -> BuiltIndex:
+    """An index by its sheet, without what sentences cost where they are not wanted."""
+    fields = {name: values[name] for name in ("passages", "entities", "bytes", "seconds", "whole")}
+    if not options.sentences:
+        fields["bytes"] -= values["bytes_sentences"]
+        fields["seconds"] = {s: t for s, t in values["seconds"].items() if s != SENTENCES}
+    return BuiltIndex(path, **fields, reused=reused)
+
+
+def _longest(known: dict[str, float], now: dict[str, float]) -> dict[str, float]:
+    return {stage: max(known.get(stage, 0.0), now.get(stage, 0.0)) for stage in {**known, **now}}
+
+
+def _is_finished(path: Path, sentences: bool) -> bool:
+    try:
+        snapshot = open_current(path)
+        return not sentences or snapshot.sentences is not None
+    except (IndexNotFoundError, IndexMismatchError, StorageError):
+        return False
+
+
+def _drop_snapshots(path: Path) -> None:
+    """Make the next `add` assemble the index from its store; the folder is the cache's own."""
+    (path / "CURRENT").unlink(missing_ok=True)
+    for snapshot in path.glob("snapshot-*"):
+        shutil.rmtree(snapshot, ignore_errors=True)

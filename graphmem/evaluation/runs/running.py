@@ -1,0 +1,362 @@
+"""One run: every question of a data set searched in one way, recorded, and timed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import regex
+
+from graphmem.answering.chat_session import search_each
+from graphmem.answering.iterative import merge_best
+from graphmem.base.text import content_hash
+from graphmem.config import SearchConfig
+from graphmem.errors import ConfigError, GraphmemError, ModelError, StorageError, TooManyFailures
+from graphmem.evaluation.datasets.dataset import (
+    Dataset,
+    JudgedQuestion,
+    question_record,
+    write_lines,
+    write_text,
+)
+from graphmem.evaluation.runs.environment import code_hash
+from graphmem.evaluation.runs.indexes import BuiltIndex
+from graphmem.evaluation.runs.iterating import CountingChat, IterateOptions
+from graphmem.evaluation.runs.rerankers import searching
+from graphmem.evaluation.runs.specification import Experiment, Variant, slug
+from graphmem.evaluation.runs.timing import TimedEmbedder, latencies, latency_json, latency_sample
+from graphmem.evaluation.runs.trec import TAG, source_id
+from graphmem.memory import GraphMemory
+from graphmem.protocols import ChatModel, Embedder, Progress
+from graphmem.types import Hit, Price, Ranking
+
+_BATCH = 256
+_SNIPPET = 240
+_SHOWN = 10  # hits of every question whose titles are kept for the report
+
+
+@dataclass(slots=True)
+class Found:
+    """What one question brought.
+
+    Attributes:
+        question: The question.
+        route: How it was ranked, "" where it failed.
+        hits: (passage id, title, score, beginning of the text), best first; pieces of one record
+            count once.
+        error: Why it failed, "" where it did not.
+        queries: What was searched for where a model led, the question first.
+    """
+
+    question: JudgedQuestion
+    route: str = ""
+    hits: list[tuple[str, str, float, str]] = field(default_factory=list)
+    error: str = ""
+    queries: tuple[str, ...] = ()
+
+    def as_record(self) -> dict[str, Any]:
+        """A line of questions.jsonl of the run."""
+        places = {id_: rank for rank, (id_, *_) in enumerate(self.hits, start=1)}
+        return {
+            **question_record(self.question),
+            "route": self.route,
+            "error": self.error,
+            "queries": list(self.queries),
+            "gold_ranks": {gold: places.get(gold) for gold in self.question.gold},
+            "hits": [list(hit) for hit in self.hits[:_SHOWN]],
+        }
+
+
+def run_folder(out: Path, dataset: str, variant: str, seed: int) -> Path:
+    """Where a run is kept."""
+    return out / "runs" / slug(dataset) / f"{slug(variant)}.seed{seed}"
+
+
+def run_key(
+    dataset: Dataset,
+    variant: Variant,
+    seed: int,
+    experiment: Experiment,
+    chat: ChatModel | None = None,
+) -> str:
+    """Hash of all that decides a run: one that was finished under the same key is kept.
+
+    Args:
+        dataset: What is searched.
+        variant: How.
+        seed: Of the shuffle.
+        experiment: How deep, how many are timed, the price of tokens.
+        chat: What leads the variants that have a method.
+    """
+    parts = {
+        "dataset": dataset.content,
+        "order": [question.id for question in dataset.questions],
+        "config": [type(variant.config).__name__, asdict(variant.config)],
+        "index": asdict(variant.index),
+        "rerank": asdict(variant.rerank) if variant.rerank else None,
+        "iterate": _led_json(_leading(variant, chat), experiment.price),
+        "seed": seed,
+        "depth": experiment.depth,
+        "latency": experiment.latency,
+        "code": code_hash(),
+    }
+    return content_hash(json.dumps(parts, sort_keys=True))
+
+
+def _leading(
+    variant: Variant, chat: ChatModel | None
+) -> tuple[IterateOptions, CountingChat] | None:
+    """How the searches of a variant are led, and by whom; None where nothing leads them."""
+    if variant.iterate is None:
+        return None
+    if chat is None:
+        raise ConfigError(f"{variant.name}: 'variants.method' needs a chat model")
+    return variant.iterate, CountingChat(chat)
+
+
+def _led_json(
+    led: tuple[IterateOptions, CountingChat] | None, price: Price | None
+) -> list[Any] | None:
+    if led is None:
+        return None
+    options, chat = led
+    return [asdict(options), chat.fingerprint, asdict(price) if price else None]
+
+
+def is_finished(folder: Path, key: str) -> bool:
+    """Whether the folder holds a finished run of this key."""
+    try:
+        found = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):  # none, or one cut off: it is run again
+        return False
+    return bool(found.get("key") == key)
+
+
+def run_variant(
+    dataset: Dataset,
+    variant: Variant,
+    indexes: Mapping[str, BuiltIndex],
+    embedder: Embedder,
+    experiment: Experiment,
+    tell: Progress,
+    chat: ChatModel | None = None,
+) -> tuple[list[Found], dict[str, Any]]:
+    """Search every question, in the index of its scope.
+
+    A variant with a method is not timed: what its model answers can come from a cache.
+
+    Args:
+        dataset: The questions.
+        variant: How to search.
+        indexes: The index of every scope.
+        embedder: The embedder of the indexes.
+        experiment: How deep, how many may fail, how many are timed.
+        tell: Told of every batch, or of every question that a model leads.
+        chat: What leads the searches of a variant with a method.
+
+    Returns:
+        What was found, in the order of the questions; and timings, tokens and cost, JSON values.
+
+    Raises:
+        TooManyFailures: More questions failed than the experiment allows.
+    """
+    timed = TimedEmbedder(embedder)
+    allowed = experiment.failures_allowed(len(dataset.questions))
+    done: dict[str, Found] = {}
+    failed = 0
+    clock = {"open": 0.0, "search": 0.0}
+    latency: list[tuple[float, float]] = []
+    led, threads = _leading(variant, chat), experiment.chat.concurrency
+    sample = set() if led else latency_sample(dataset, experiment.latency)
+    for scope, questions in _by_scope(dataset).items():
+        start = time.perf_counter()
+        memory = GraphMemory.open(indexes[scope].path, embedder=timed, **searching(variant.rerank))
+        memory.retriever  # noqa: B018  opening belongs to this stage, not to the first search
+        clock["open"] += time.perf_counter() - start
+        start = time.perf_counter()
+        for found in (
+            _search_led(memory, questions, variant.config, experiment.depth, led, threads)
+            if led
+            else _search(memory, questions, variant.config, experiment.depth)
+        ):
+            done[found.question.id] = found
+            failed += bool(found.error)
+            if failed > allowed:
+                raise TooManyFailures(
+                    f"{dataset.name}, {variant.name}: {failed} questions failed, "
+                    f"{allowed} may; the last one: {found.error}"
+                )
+            if led or len(done) % _BATCH == 0:
+                tell(f"{dataset.name}, {variant.name}", len(done), len(dataset.questions))
+        clock["search"] += time.perf_counter() - start
+        texts = [q.text for q in questions if q.id in sample and not done[q.id].error]
+        latency += latencies(memory, timed, texts, variant.config, max(experiment.cutoffs))
+    tell(f"{dataset.name}, {variant.name}", len(done), len(dataset.questions))
+    numbers: dict[str, Any] = {
+        "seconds": clock,
+        "questions_per_second": len(done) / clock["search"] if clock["search"] else 0.0,
+        "latency": latency_json(latency),
+        "tokens": {"prompt": 0, "completion": 0},  # of a language model
+        "calls": 0,
+        "cost": 0.0,
+    }
+    if led:
+        took = led[1].as_json(experiment.price)
+        numbers |= {name: took[name] for name in ("tokens", "calls", "cost")}
+        numbers |= {"chat": took, "seconds": {"open": clock["open"]}, "questions_per_second": None}
+    return [done[question.id] for question in dataset.questions], numbers
+
+
+def _by_scope(dataset: Dataset) -> dict[str, list[JudgedQuestion]]:
+    scopes: dict[str, list[JudgedQuestion]] = {}
+    for question in dataset.questions:
+        scopes.setdefault(question.scope, []).append(question)
+    return scopes
+
+
+def _search(
+    memory: GraphMemory, questions: Sequence[JudgedQuestion], config: SearchConfig, depth: int
+) -> Iterator[Found]:
+    for start in range(0, len(questions), _BATCH):
+        batch = questions[start : start + _BATCH]
+        try:
+            rankings = memory.search([question.text for question in batch], depth, config)
+        except GraphmemError:  # one of them fails: each alone, so that the others count
+            for question in batch:
+                yield _search_one(memory, question, config, depth)
+            continue
+        for question, ranking in zip(batch, rankings, strict=True):
+            yield _found(memory, question, ranking, config, depth)
+
+
+def _search_one(
+    memory: GraphMemory, question: JudgedQuestion, config: SearchConfig, depth: int
+) -> Found:
+    try:
+        return _found(memory, question, memory.search(question.text, depth, config), config, depth)
+    except GraphmemError as error:
+        return Found(question, error=f"{type(error).__name__}: {error}")
+
+
+def _search_led(
+    memory: GraphMemory,
+    questions: Sequence[JudgedQuestion],
+    config: SearchConfig,
+    depth: int,
+    led: tuple[IterateOptions, CountingChat],
+    threads: int,
+) -> Iterator[Found]:
+    """As `_search`, but led by a chat model, which is asked once, however deep the ranking must be.
+
+    Where pieces crowd a ranking, deeper searches for the same queries fill up its end.
+    """
+
+    def search(query: str, k: int) -> Ranking:
+        return memory.search(query, k, config)
+
+    options, chat = led
+    texts = [question.text for question in questions]
+    each = search_each(texts, search, chat, depth, options.method, options.steps, threads)
+    crowded = []
+    for question, found in zip(questions, each, strict=True):
+        if isinstance(found, ModelError):
+            yield Found(question, error=f"{type(found).__name__}: {found}")
+        elif _is_crowded(found.ranking, depth, depth):
+            crowded.append((question, found))  # later: the others are being searched
+        else:
+            yield _led(question, found.ranking, depth, options, found.queries)
+    for question, found in crowded:
+        wanted, ranking = depth, found.ranking
+        while _is_crowded(ranking, wanted, depth):
+            wanted *= 4
+            deeper = merge_best([search(query, wanted) for query in found.queries])
+            ids = {hit.passage.id for hit in found.ranking.hits}
+            more = [hit for hit in deeper.hits if hit.passage.id not in ids]
+            ranking = replace(found.ranking, hits=(*found.ranking.hits, *more)[:wanted])
+        yield _led(question, ranking, depth, options, found.queries)
+
+
+def _led(
+    question: JudgedQuestion,
+    ranking: Ranking,
+    depth: int,
+    options: IterateOptions,
+    queries: tuple[str, ...],
+) -> Found:
+    found = _as_found(question, ranking, depth)
+    return replace(found, route=f"{found.route} + {options.method}", queries=queries)
+
+
+def _found(
+    memory: GraphMemory,
+    question: JudgedQuestion,
+    ranking: Ranking,
+    config: SearchConfig,
+    depth: int,
+) -> Found:
+    """The first `depth` records of a ranking, looking deeper where pieces of one crowd it."""
+    wanted = depth
+    while _is_crowded(ranking, wanted, depth):
+        wanted *= 4
+        ranking = memory.search(question.text, wanted, config)
+    return _as_found(question, ranking, depth)
+
+
+def _is_crowded(ranking: Ranking, wanted: int, depth: int) -> bool:
+    """Whether pieces leave room for fewer than `depth` records, and a deeper search has more."""
+    return len(ranking.hits) == wanted and len(_best_pieces(ranking.hits)) < depth
+
+
+def _as_found(question: JudgedQuestion, ranking: Ranking, depth: int) -> Found:
+    best = _best_pieces(ranking.hits)
+    hits = [
+        (id_, hit.passage.title, hit.score, " ".join(hit.passage.text[:_SNIPPET].split()))
+        for id_, hit in list(best.items())[:depth]
+    ]
+    return Found(question, ranking.route + (" + reranker" if ranking.reranker else ""), hits)
+
+
+def _best_pieces(hits: Sequence[Hit]) -> dict[str, Hit]:
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(source_id(hit.passage), hit)
+    return best
+
+
+def write_run(folder: Path, found: Sequence[Found], numbers: Mapping[str, Any]) -> None:
+    """Write run.trec, questions.jsonl and, last, run.json, which makes the run a finished one.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in ("run.json", "scores.jsonl", "answers.jsonl"):
+            (folder / old).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    write_text(folder / "run.trec", (line for item in found for line in trec_lines(item)))
+    write_lines(folder / "questions.jsonl", (item.as_record() for item in found))
+    write_text(folder / "run.json", json.dumps(numbers, indent=1) + "\n")
+
+
+def trec_lines(found: Found) -> Iterator[str]:
+    """Six columns a line. Scores strictly fall, so that every tool ranks alike.
+
+    trec_eval orders by score, as a 32-bit float, and equal scores by id, whatever the ranks say:
+    a score that does not fall is moved to the next smaller number.
+    """
+    last = np.float32(np.inf)
+    for rank, (id_, _, score, _) in enumerate(found.hits, start=1):
+        last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
+        yield f"{column(found.question.id)} Q0 {column(id_)} {rank} {last:.9g} {TAG}\n"
+
+
+def column(name: str) -> str:
+    """An id as a column of a run: white space as %20."""
+    return regex.sub(r"\s", "%20", name)

@@ -1,0 +1,1 @@
+"""From rankings and answers to measures, and their comparison."""

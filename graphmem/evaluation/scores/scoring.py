@@ -1,0 +1,204 @@
+"""From the runs of a results folder to its scores; nothing is searched here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.evaluation.datasets.dataset import (
+    JudgedQuestion,
+    write_lines,
+    write_text,
+)
+from graphmem.evaluation.runs.recorded import read_json, read_records, read_run
+from graphmem.evaluation.runs.running import column, run_folder
+from graphmem.evaluation.scores.answers import exact_match, f1
+from graphmem.evaluation.scores.bootstrap import RESAMPLES, interval, resampled_means
+from graphmem.evaluation.scores.metrics import Scores, by_group, score_run
+from graphmem.sources.files import read_objects
+
+
+def score_folder(folder: Path, cutoffs: Sequence[int]) -> tuple[Scores, list[JudgedQuestion]]:
+    """Score one run, with exact match and F1 where it has answers.jsonl ({"id", "answer"}).
+
+    Raises:
+        DataError: A file is missing or malformed.
+    """
+    questions = [question for question, _ in read_records(folder)]
+    lines = read_run(folder / "run.trec")
+    run: dict[str, list[str]] = {}
+    for question in questions:
+        if column(question.id) in lines:
+            names = {column(gold): gold for gold in question.gold}
+            run[question.id] = [names.get(id_, id_) for id_ in lines[column(question.id)]]
+    scores = score_run(run, questions, cutoffs)
+    answers = folder / "answers.jsonl"
+    if answers.is_file():
+        given = {str(record.get("id")): record for _, record in read_objects(str(answers))}
+        scores = with_answers(scores, questions, given)
+    return scores, questions
+
+
+def with_answers(
+    scores: Scores, questions: Sequence[JudgedQuestion], given: Mapping[str, Mapping[str, Any]]
+) -> Scores:
+    """The same with exact match and F1, and the judge's word where there was one.
+
+    Args:
+        scores: Of these questions.
+        questions: Q questions.
+        given: {"answer", perhaps "judged"} by question id; a question without one scores 0.
+    """
+    measures: tuple[str, ...] = ("exact_match", "f1")
+    if any("judged" in record for record in given.values()):
+        measures += ("judged",)
+    rows = []
+    for question in questions:
+        record = given.get(question.id)
+        answer = str(record.get("answer", "")) if record else ""
+        both = [exact_match(answer, question.answers), f1(answer, question.answers)]
+        row = [*both, float(record.get("judged", 0.0) if record else 0.0)]
+        rows.append(row[: len(measures)] if record else [0.0] * len(measures))
+    values = np.hstack([scores.values, np.array(rows)])
+    return Scores(scores.measures + measures, scores.questions, values, scores.missing)
+
+
+def score_experiment(out: Path) -> dict[str, Any]:
+    """Score every run of a results folder and write scores.json.
+
+    Of several seeds, each question counts with its mean. Intervals are percentile bootstraps over
+    questions; the average over data sets resamples each of them.
+
+    Raises:
+        DataError: The folder holds no experiment, or one of its runs is missing.
+    """
+    experiment = read_json(out / "experiment.json")
+    seed, baseline = experiment["seeds"][0], experiment["baseline"]
+    taken = _Taken()
+    datasets: dict[str, Any] = {}
+    for entry in experiment["datasets"]:
+        dataset, names = entry["name"], entry["variants"]
+        summaries: dict[str, Any] = {}
+        for name in names:
+            folders = [run_folder(out, dataset, name, s) for s in experiment["seeds"]]
+            scores, summaries[name] = _score_seeds(folders, experiment["seeds"], experiment["k"])
+            taken.add(dataset, name, scores, seed)
+        datasets[dataset] = {
+            "questions": entry["questions"],
+            "passages": entry["passages"],
+            "variants": {
+                name: {**taken.intervals([dataset], name, baseline), **summaries[name]}
+                for name in names
+            },
+        }
+    everywhere = [
+        variant["name"]
+        for variant in experiment["variants"]
+        if all(variant["name"] in entry["variants"] for entry in experiment["datasets"])
+    ]
+    scores_json = {
+        "experiment": experiment["name"],
+        "k": experiment["k"],
+        "baseline": baseline,
+        "bootstrap": {"resamples": RESAMPLES, "seed": seed, "level": 0.95},
+        "variants": [variant["name"] for variant in experiment["variants"]],
+        "datasets": datasets,
+        "average": {name: taken.intervals(list(datasets), name, baseline) for name in everywhere},
+    }
+    write_text(out / "scores.json", json.dumps(scores_json, ensure_ascii=False, indent=1) + "\n")
+    return scores_json
+
+
+def _score_seeds(
+    folders: Sequence[Path], seeds: Sequence[int], cutoffs: Sequence[int]
+) -> tuple[Scores, dict[str, Any]]:
+    """Scores of one variant on one data set, averaged over seeds, and all but the intervals."""
+    scored = [score_folder(folder, cutoffs) for folder in folders]
+    for folder, (scores, _) in zip(folders, scored, strict=True):
+        write_lines(
+            folder / "scores.jsonl",
+            (
+                {"id": id_} | dict(zip(scores.measures, map(float, row), strict=True))
+                for id_, row in zip(scores.questions, scores.values, strict=True)
+            ),
+        )
+    first, questions = scored[0]
+    values = np.mean([scores.values for scores, _ in scored], axis=0)
+    scores = Scores(first.measures, first.questions, values, first.missing)
+    numbers = [read_json(folder / "run.json") for folder in folders]
+    records = read_records(folders[0])
+    summary = {
+        "by_type": by_group(scores, questions, "type"),
+        "by_hops": by_group(scores, questions, "hops"),
+        "missing": list(first.missing),
+        "failed": {record["id"]: record["error"] for _, record in records if record["error"]},
+        "seeds": {str(seed): one.means() for seed, (one, _) in zip(seeds, scored, strict=True)},
+        "calls": numbers[0].get("calls", 0),  # not in runs of older versions
+        **{
+            name: numbers[0][name]
+            for name in ("latency", "index", "seconds", "questions_per_second", "tokens", "cost")
+        },
+    }
+    return scores, summary
+
+
+class _Taken:
+    """Means of every variant on every data set, with their resamples."""
+
+    def __init__(self) -> None:
+        self._points: dict[tuple[str, str], NDArray[np.float64]] = {}
+        self._drawn: dict[tuple[str, str], NDArray[np.float64]] = {}
+        self._measures: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def add(self, dataset: str, variant: str, scores: Scores, seed: int) -> None:
+        """Resample the scores of one variant on one data set."""
+        key = dataset, variant
+        self._points[key] = scores.values.mean(axis=0)
+        self._drawn[key] = resampled_means(scores.values, seed)
+        self._measures[key] = scores.measures
+
+    def intervals(self, datasets: Sequence[str], variant: str, baseline: str) -> dict[str, Any]:
+        """Of a variant, averaged over data sets, and of its lead over the baseline."""
+        measures = self._common(datasets, variant)
+        found: dict[str, Any] = {
+            "measures": {
+                m: _interval_json(*self._average(datasets, variant, m), "mean") for m in measures
+            }
+        }
+        if baseline == variant or any((d, baseline) not in self._points for d in datasets):
+            return found
+        found["against_baseline"] = {}
+        for measure in (m for m in measures if m in self._common(datasets, baseline)):
+            point, drawn = self._average(datasets, variant, measure)
+            other, other_drawn = self._average(datasets, baseline, measure)
+            found["against_baseline"][measure] = _interval_json(
+                point - other, drawn - other_drawn, "difference"
+            )
+        return found
+
+    def _common(self, datasets: Sequence[str], variant: str) -> list[str]:
+        first, *others = (self._measures[dataset, variant] for dataset in datasets)
+        return [m for m in first if all(m in other for other in others)]
+
+    def _average(
+        self, datasets: Sequence[str], variant: str, measure: str
+    ) -> tuple[float, NDArray[np.float64]]:
+        keys = [(dataset, variant) for dataset in datasets]
+        places = [self._measures[key].index(measure) for key in keys]
+        points = [self._points[key][i] for key, i in zip(keys, places, strict=True)]
+        drawn = [self._drawn[key][:, i] for key, i in zip(keys, places, strict=True)]
+        return float(np.mean(points)), np.mean(drawn, axis=0)
+
+
+def _interval_json(mean: float, drawn: NDArray[np.float64], label: str) -> dict[str, float]:
+    values = asdict(interval(mean, drawn))
+    values[label] = values.pop("mean")
+    if label == "mean":
+        del values["p"]
+    return {key: round(float(value), 6) for key, value in values.items()}

@@ -1,0 +1,1 @@
+"""Why a passage came: seeds, paths, sentences."""

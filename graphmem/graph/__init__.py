@@ -1,0 +1,1 @@
+"""Kernels over the graph: entities, their links, facts, synonymy, Personalized PageRank."""

@@ -1,0 +1,248 @@
+"""Linking names to text: a dictionary of entity names, matched longest first over tokens.
+
+A name is known by the running hash of its tokens, so that a dictionary is three sorted arrays
+that can be mapped from disk, and all positions of many texts are matched at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.base.text import compatible, normalise_token, sentence_spans, token_spans
+
+# An odd multiplier (2^64 / golden ratio) makes the running hash depend on the order of tokens.
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenColumns:
+    """The tokens of N texts, one after the other, T in all.
+
+    Attributes:
+        hashes: Stable hash of every normalised token, uint64 [T].
+        marked: Whether it can begin a name: a capital or a digit in it, or a script without case;
+            bool [T].
+        initial: Whether it is the first of its sentence, bool [T].
+        offsets: Text i has the tokens offsets[i] to offsets[i + 1], int64 [N + 1].
+    """
+
+    hashes: NDArray[np.uint64]
+    marked: NDArray[np.bool_]
+    initial: NDArray[np.bool_]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """M names found, in order of place.
+
+    Attributes:
+        starts: First token, int64 [M].
+        lengths: Number of tokens, int64 [M].
+        names: Place in the dictionary, int64 [M].
+        entities: Entity row, int64 [M].
+        small: Place in the dictionary of all that spells a name in small letters, so that it does
+            not count, int64 [L].
+    """
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    names: NDArray[np.int64]
+    entities: NDArray[np.int64]
+    small: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityDictionary:
+    """Names as running hashes, sorted for binary search.
+
+    Attributes:
+        prefixes: Hashes of all beginnings of names, the names included, uint64 [B], sorted.
+        names: Hashes of the names, uint64 [E], sorted.
+        rows: Entity row of each of `names`, int32 [E].
+        proper: Whether the corpus writes each of `names` as a name more often than in small
+            letters, bool [E].
+    """
+
+    prefixes: NDArray[np.uint64]
+    names: NDArray[np.uint64]
+    rows: NDArray[np.int32]
+    proper: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class TokenHasher:
+    """Turns texts into token columns and remembers every token it has seen."""
+
+    _seen: dict[str, tuple[int, bool]] = field(default_factory=dict)
+
+    def token(self, surface: str) -> tuple[int, bool]:
+        """Stable 64-bit hash of the normalised token, and whether it can begin a name."""
+        known = self._seen.get(surface)
+        if known is None:
+            known = _token_hash(normalise_token(surface)), not surface.islower()
+            self._seen[surface] = known
+        return known
+
+    def columns(self, texts: Sequence[str]) -> TokenColumns:
+        """Tokens of the texts, with the marks that decide what counts as a name.
+
+        >>> columns = TokenHasher().columns(["He met Ada. She left."])
+        >>> columns.marked.tolist(), columns.initial.tolist()
+        ([True, False, True, True, False], [True, False, False, True, False])
+        """
+        hashes: list[int] = []
+        marked: list[bool] = []
+        initial: list[bool] = []
+        offsets = [0]
+        for text in map(compatible, texts):
+            spans = token_spans(text)
+            for start, end in spans:
+                value, mark = self.token(text[start:end])
+                hashes.append(value)
+                marked.append(mark)
+            starts = np.array([start for start, _ in spans], dtype=np.int64)
+            first = np.zeros(len(spans) + 1, dtype=np.bool_)
+            first[np.searchsorted(starts, [start for start, _ in sentence_spans(text)])] = True
+            initial.extend(first[:-1].tolist())
+            offsets.append(len(hashes))
+        return TokenColumns(
+            np.array(hashes, dtype=np.uint64),
+            np.array(marked, dtype=np.bool_),
+            np.array(initial, dtype=np.bool_),
+            np.array(offsets, dtype=np.int64),
+        )
+
+
+def build_dictionary(names: Sequence[str]) -> EntityDictionary:
+    """Dictionary over normalised names; the entity row of a name is its place in `names`.
+
+    All are taken to be proper.
+
+    >>> dictionary = build_dictionary(["ada", "ada lovelace"])
+    >>> len(dictionary.names), len(dictionary.prefixes)
+    (2, 2)
+    """
+    split = [name.split(" ") for name in names]
+    lengths = np.array([len(words) for words in split], dtype=np.int64)
+    seen = {word: _token_hash(word) for words in split for word in words}
+    hashes = np.array([seen[word] for words in split for word in words], dtype=np.uint64)
+    starts = np.cumsum(lengths) - lengths
+    running = np.zeros(len(split), dtype=np.uint64)
+    complete = np.zeros(len(split), dtype=np.uint64)
+    prefixes = []
+    alive = np.arange(len(split))
+    depth = 0
+    while alive.size:
+        running[alive] = _extend(running[alive], hashes[starts[alive] + depth])
+        prefixes.append(np.unique(running[alive]))
+        depth += 1
+        ended = lengths[alive] == depth
+        complete[alive[ended]] = running[alive[ended]]
+        alive = alive[~ended]
+    order = np.argsort(complete, kind="stable")
+    return EntityDictionary(
+        np.unique(np.concatenate(prefixes)) if prefixes else np.zeros(0, dtype=np.uint64),
+        complete[order],
+        order.astype(np.int32),
+        np.ones(order.size, dtype=np.bool_),
+    )
+
+
+def _token_hash(token: str) -> int:
+    digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _extend(running: NDArray[np.uint64], token: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    mixed: NDArray[np.uint64] = (running + np.uint64(1)) * _MULTIPLIER
+    return (mixed ^ (mixed >> np.uint64(29))) + token
+
+
+def _find(table: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Index of each wanted value in the sorted table, -1 where it is missing."""
+    if not table.size:
+        return np.full(wanted.shape, -1, dtype=np.int64)
+    index = np.searchsorted(table, wanted)
+    index[index == table.size] = 0
+    return np.where(table[index] == wanted, index, -1)
+
+
+def find_names(
+    dictionary: EntityDictionary,
+    columns: TokenColumns,
+    known: NDArray[np.int64] | None = None,
+    *,
+    initial_counts: bool = False,
+    proper_counts: bool = False,
+) -> Matches:
+    """Find names in texts, leftmost and longest first, without overlap.
+
+    A match counts if it has two or more tokens, one of them marked; or one marked token inside a
+    sentence; or if the extractor found this name in this text.
+
+    Args:
+        dictionary: The names.
+        columns: The texts.
+        known: Sorted keys text * E + entity of what the extractor found, int64 [K].
+        initial_counts: Take one marked token at the start of a sentence as a name too.
+        proper_counts: Take proper names too, however they are written.
+    """
+    count = columns.hashes.size
+    entities = dictionary.rows.size
+    sizes = np.diff(columns.offsets)
+    text_of = np.repeat(np.arange(sizes.size), sizes)
+    left = np.repeat(columns.offsets[1:], sizes) - np.arange(count)
+    marks = np.concatenate([[0], np.cumsum(columns.marked)])
+    single = columns.marked if initial_counts else columns.marked & ~columns.initial
+    best = np.zeros(count, dtype=np.int64)
+    chosen = np.zeros(count, dtype=np.int64)
+    small = []
+    alive = np.arange(count)
+    running = np.zeros(count, dtype=np.uint64)
+    depth = 0
+    while alive.size:
+        running = _extend(running, columns.hashes[alive + depth])
+        going = _find(dictionary.prefixes, running) >= 0
+        alive, running = alive[going], running[going]
+        depth += 1
+        name = _find(dictionary.names, running)
+        ends = name >= 0
+        place, name = alive[ends], name[ends]
+        marked = marks[place + depth] > marks[place]
+        counts = single[place] if depth == 1 else marked
+        if known is not None and known.size:
+            key = text_of[place] * entities + dictionary.rows[name]
+            slot = np.minimum(np.searchsorted(known, key), known.size - 1)
+            counts = counts | (known[slot] == key)
+        small.append(name[~(counts | marked)])
+        if proper_counts:
+            counts = counts | dictionary.proper[name]
+        best[place[counts]] = depth
+        chosen[place[counts]] = name[counts]
+        further = left[alive] > depth
+        alive, running = alive[further], running[further]
+    starts = _without_overlap(np.flatnonzero(best), best)
+    found = chosen[starts]
+    return Matches(
+        starts,
+        best[starts],
+        found,
+        dictionary.rows[found].astype(np.int64),
+        np.concatenate([np.zeros(0, dtype=np.int64), *small]),
+    )
+
+
+def _without_overlap(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    kept = []
+    free = 0
+    for start, length in zip(starts.tolist(), lengths[starts].tolist(), strict=True):
+        if start >= free:
+            kept.append(start)
+            free = start + length
+    return np.array(kept, dtype=np.int64)

@@ -1,0 +1,87 @@
+"""Linking questions to the entities that they name, however they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.base.text import tokens
+from graphmem.graph.entity_dictionary import EntityDictionary, TokenHasher, find_names
+
+_SHOUTED = 3  # words; shorter questions in capitals may be abbreviations
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What a question names, and what it asks about that.
+
+    Attributes:
+        entities: Rows of the distinct entities, int64 [a], sorted.
+        rest: The tokens that belong to no name.
+    """
+
+    entities: NDArray[np.int64]
+    rest: str
+
+
+def link_questions(
+    dictionary: EntityDictionary, hasher: TokenHasher, questions: Sequence[str]
+) -> list[Linked]:
+    """Find the names in each of the questions.
+
+    Names are recognised by their capitals. A question without capitals inside, or with nothing
+    else, or whose capitals begin no known name ("the CEO of ibm"), tells by them nothing: there
+    the names count that the corpus writes as names more often than in small letters.
+    """
+    read = [question.lower() if _is_shouted(question) else question for question in questions]
+    linked: dict[int, Linked] = {}
+
+    def link(places: Sequence[int], proper_counts: bool) -> None:
+        part = [read[place] for place in places]
+        linked.update(zip(places, _link(dictionary, hasher, part, proper_counts), strict=True))
+
+    every = range(len(read))
+    link([place for place in every if _has_inner_capitals(read[place])], False)
+    link([place for place in every if place not in linked or not linked[place].entities.size], True)
+    return [linked[place] for place in every]
+
+
+def _link(
+    dictionary: EntityDictionary,
+    hasher: TokenHasher,
+    questions: Sequence[str],
+    proper_counts: bool,
+) -> list[Linked]:
+    columns = hasher.columns(questions)
+    found = find_names(dictionary, columns, initial_counts=True, proper_counts=proper_counts)
+    change = np.zeros(columns.hashes.size + 1, dtype=np.int64)
+    np.add.at(change, found.starts, 1)
+    np.add.at(change, found.starts + found.lengths, -1)
+    named = np.cumsum(change)
+    linked = []
+    for question, start, end in zip(
+        questions, columns.offsets[:-1], columns.offsets[1:], strict=True
+    ):
+        first, last = np.searchsorted(found.starts, [start, end])
+        words = zip(tokens(question), named[start:end], strict=True)
+        rest = " ".join(word for word, inside in words if not inside)
+        linked.append(Linked(np.unique(found.entities[first:last]), rest))
+    return linked
+
+
+def _is_shouted(question: str) -> bool:
+    """Whether it is written in capitals throughout."""
+    return question.isupper() and len(question.split()) >= _SHOUTED
+
+
+def _has_inner_capitals(question: str) -> bool:
+    """Whether it has a capital that is not its first letter.
+
+    >>> [_has_inner_capitals(q) for q in ("Who was ada?", "who was Ada?", "¿who?")]
+    [False, True, False]
+    """
+    letters = [letter for letter in question if letter.isalpha()]
+    return any(letter != letter.lower() for letter in letters[1:])

@@ -1,0 +1,1 @@
+"""From passages to the store, and from the store to a snapshot."""

@@ -1,0 +1,348 @@
+"""Corpus to store to snapshot: compute what is missing, commit it batch by batch, assemble."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from graphmem.base.text import content_hash
+from graphmem.errors import (
+    BudgetExceeded,
+    DataError,
+    ExtractionError,
+    IndexLockedError,
+    IndexMismatchError,
+    StorageError,
+)
+from graphmem.graph.entity_graph import assemble_graph
+from graphmem.indexing.extraction_run import Extracted, extract_each, is_empty
+from graphmem.indexing.facts import gather_facts
+from graphmem.indexing.sentences import gather_sentences
+from graphmem.indexing.workers import M, Result, compute_batches
+from graphmem.protocols import EachExtractor, Embedder, Extractor, Progress
+from graphmem.storage.sentence_columns import SETTING
+from graphmem.storage.snapshot import current_content, known_synonyms, open_current, write_snapshot
+from graphmem.storage.store import Store
+from graphmem.types import Extraction, Passage
+
+STORE = "store.sqlite"
+RESPONSES = "responses.sqlite"
+"""Answers of language models and what they cost."""
+BATCH = 32
+"""Passages computed and committed at once."""
+MAX_FAILURES = 0.1
+"""Share of the passages that an extractor may fail on."""
+_FEW = 4 * BATCH  # below this, starting worker processes costs more than it saves
+
+Computed = tuple[list[Extraction], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What one run did.
+
+    Attributes:
+        passages: Passages in the index now, and found by searches.
+        added: Passages that were new.
+        computed: Texts that were extracted and embedded; the others were known already.
+        entities: Entities in the index now.
+        changed: Whether a new snapshot was written.
+        empty: Computed texts in which nothing was found.
+        failed: Texts that could not be extracted; the next run tries them again.
+        missing: Passages that wait for their extraction: no search finds them.
+    """
+
+    passages: int
+    added: int
+    computed: int
+    entities: int
+    changed: bool
+    empty: int = 0
+    failed: int = 0
+    missing: int = 0
+
+
+def index_passages(
+    index: Path,
+    passages: Iterable[Passage],
+    extractor: Extractor,
+    embedder: Embedder,
+    settings: Mapping[str, str],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    max_failures: float = MAX_FAILURES,
+) -> IndexReport:
+    """Add passages to an index and bring its snapshot up to date.
+
+    The input is read whole before anything is computed: an error in it adds nothing, and what was
+    there stays. Then every batch is committed as it is computed; after an interruption the same
+    call goes on from there.
+
+    Args:
+        index: The index folder, made if it is missing.
+        passages: What to add, in any order.
+        extractor: Finds the entities.
+        embedder: Makes the vectors.
+        settings: Words by which the same extractor and embedder can be loaded again; with
+            `sentences.SETTING` among them, a vector of every sentence is kept too.
+        workers: Processes that compute, each with its own copies of extractor and embedder; None
+            is one for each core, 1 computes in this process.
+        progress: Told of every batch, in the stages "read", "compute", "assemble", where passages
+            are extracted one by one "extract", where there are facts "facts" and "synonymy", and
+            where sentences are kept "sentences".
+        max_failures: Where passages are extracted one by one: how many may fail; below 1 a share
+            of them, judged from the twentieth on.
+
+    Raises:
+        DataError: The input is malformed, an id comes twice with different text, or there is none.
+        IndexMismatchError: The index was made with another extractor or embedder, or the folder
+            holds something else.
+        IndexLockedError: Another process is writing to the index.
+        StorageError: The folder cannot be written.
+        ModelError: A model cannot be loaded or failed.
+        BudgetExceeded: Not all passages could be extracted; the snapshot holds those that are.
+        TooManyFailures: More passages failed than allowed; what succeeded is kept.
+        ExtractionError: None could be extracted.
+    """
+    tell = progress or (lambda stage, done, total: None)
+    made_with = {"extractor": extractor.fingerprint, "embedder": embedder.fingerprint}
+    with _writer_lock(index), Store.open(index / STORE) as store:
+        check_fingerprints(index, store.meta(), made_with, settings)
+        added = store.add(_counted(passages, tell))
+        if not store.count():
+            raise DataError("no passages in the input: every source is empty")
+        store.set_meta({**made_with, **settings})
+        work = _compute(store, extractor, embedder, workers, tell, max_failures)
+        waiting = store.unextracted(extractor.fingerprint)
+        _check_some_complete(index, store, extractor, waiting, work)
+        changed = _assemble(index, store, made_with, settings, waiting, embedder, workers, tell)
+        snapshot = open_current(index)
+        missing = store.count() - snapshot.passages
+        if work.stopped is not None:
+            raise BudgetExceeded(
+                f"{index}: {snapshot.passages} of {store.count()} passages are extracted and can "
+                f"be searched; {work.stopped}"
+            )
+        counts = (snapshot.passages, added, work.done, snapshot.entities, changed)
+        return IndexReport(*counts, work.empty, work.failed, missing)
+
+
+def _check_some_complete(
+    index: Path, store: Store, extractor: Extractor, waiting: Sequence[str], work: Extracted
+) -> None:
+    """Refuse to assemble a snapshot without passages.
+
+    Raises:
+        BudgetExceeded: The budget ended before the first passage was extracted.
+        ExtractionError: All failed.
+    """
+    if not waiting or store.passages(extractor.fingerprint):
+        return
+    if work.stopped is not None:
+        raise BudgetExceeded(f"{index}: no passage is extracted yet; {work.stopped}")
+    failures = list(store.failures(extractor.fingerprint).values())
+    raise ExtractionError(
+        f"{index}: no passage could be extracted; the first of {len(failures)} failures: "
+        f"{failures[0] if failures else 'none is recorded'}"
+    )
+
+
+def check_fingerprints(
+    index: Path,
+    meta: Mapping[str, str],
+    wanted: Mapping[str, str],
+    settings: Mapping[str, str] | None = None,
+) -> None:
+    """Compare what an index was made with to what it is used with.
+
+    Args:
+        index: The index folder.
+        meta: What it was made with, fingerprints and settings.
+        wanted: Fingerprints that it is used with.
+        settings: With what settings; where they are the same, it is the version that changed.
+
+    Raises:
+        IndexMismatchError: They differ; says in what, and what to run.
+    """
+    for part, fingerprint in wanted.items():
+        found = meta.get(part, fingerprint)
+        if found == fingerprint:
+            continue
+        if settings and meta.get(f"{part}_spec") and settings.items() <= meta.items():
+            raise IndexMismatchError(
+                f"{index}: made with another version of the same {part}, {found}, now "
+                f"{fingerprint}: make a new index, and remove this one then: {_command(meta)}"
+            )
+        raise IndexMismatchError(
+            f"{index}: made with the {part} {found}, not {fingerprint}: "
+            f"use the {part} it was made with, or index the sources into a new folder"
+        )
+
+
+def _command(meta: Mapping[str, str]) -> str:
+    """How to make an index with the settings of this one."""
+    options = {
+        "--extractor": meta.get("extractor_spec", ""),
+        "--spacy-model": meta.get("spacy_model", ""),
+        "--model": meta.get("chat_model", ""),
+        "--pack": meta.get("pack", ""),
+        "--embedder": meta.get("embedder_spec", ""),
+    }
+    words = [f"{option} {shlex.quote(value)}" for option, value in options.items() if value]
+    return " ".join(["graphmem index SOURCE --index NEW", *words])
+
+
+@contextmanager
+def _writer_lock(index: Path) -> Iterator[None]:
+    lock = FileLock(index / "lock")
+    try:
+        if index.exists() and not _is_ours(index):
+            raise IndexMismatchError(f"{index}: exists and is no graphmem index; name a new folder")
+        index.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise IndexLockedError(
+            f"{index}: another process is writing to this index; wait for it or stop it"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{index}: cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_ours(index: Path) -> bool:
+    """Whether the folder is an index, or holds no more than an interrupted first run leaves."""
+    if (index / STORE).exists():
+        return True
+    ours = {"lock", *(f"{RESPONSES}{end}" for end in ("", "-wal", "-shm"))}
+    return index.is_dir() and all(file.name in ours for file in index.iterdir())
+
+
+def _counted(passages: Iterable[Passage], tell: Progress) -> Iterator[Passage]:
+    count = 0
+    for count, passage in enumerate(passages, start=1):
+        yield passage
+        if count % 256 == 0:
+            tell("read", count, 0)
+    tell("read", count, count)
+
+
+def _compute(
+    store: Store,
+    extractor: Extractor,
+    embedder: Embedder,
+    workers: int | None,
+    tell: Progress,
+    max_failures: float,
+) -> Extracted:
+    """Extract and embed every text that lacks it, and commit batch by batch."""
+    if isinstance(extractor, EachExtractor):
+        work = extract_each(store, extractor, max_failures, tell)
+        _embed_extracted(store, extractor.fingerprint, embedder, workers, tell)
+        return work
+    names = extractor.fingerprint, embedder.fingerprint
+    pending = store.pending(*names)
+    empty = 0
+    results = _by_batches(store, _compute_batch, (extractor, embedder), pending, workers, tell)
+    with closing(results):
+        for batch, (extractions, vectors) in results:
+            store.save(batch, names[0], extractions, names[1], vectors)
+            empty += sum(map(is_empty, extractions))
+    return Extracted(len(pending), empty)
+
+
+def _embed_extracted(
+    store: Store, extractor: str, embedder: Embedder, workers: int | None, tell: Progress
+) -> None:
+    """Embed every extracted text that lacks a vector."""
+    waiting = set(store.unextracted(extractor))
+    pending = [h for h in store.pending(extractor, embedder.fingerprint) if h not in waiting]
+    results = _by_batches(store, _embed_batch, (None, embedder), pending, workers, tell)
+    with closing(results):
+        for batch, vectors in results:
+            store.save_vectors(batch, embedder.fingerprint, vectors)
+
+
+def _by_batches(
+    store: Store,
+    work: Callable[[M, list[Passage]], Result],
+    models: M,
+    pending: Sequence[str],
+    workers: int | None,
+    tell: Progress,
+) -> Generator[tuple[Sequence[str], Result], None, None]:
+    """Compute the pending texts batch by batch, and tell of each when the caller has kept it."""
+    batches = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
+    done = 0
+    tell("compute", 0, len(pending))
+    few = len(pending) < _FEW
+    results = compute_batches(work, models, batches, store.texts, 1 if few else workers)
+    with closing(results):
+        for batch, result in results:
+            yield batch, result
+            done += len(batch)
+            tell("compute", done, len(pending))
+
+
+def _embed_batch(
+    models: tuple[Extractor | None, Embedder], passages: Sequence[Passage]
+) -> NDArray[np.float32]:
+    texts = [f"{p.title}\n{p.text}" if p.title else p.text for p in passages]
+    return models[1].embed(texts, "passage")
+
+
+def _compute_batch(models: tuple[Extractor, Embedder], passages: Sequence[Passage]) -> Computed:
+    return models[0].extract(passages), _embed_batch(models, passages)
+
+
+def _assemble(
+    index: Path,
+    store: Store,
+    made_with: Mapping[str, str],
+    settings: Mapping[str, str],
+    waiting: Sequence[str],
+    embedder: Embedder,
+    workers: int | None,
+    tell: Progress,
+) -> bool:
+    """Write a snapshot of all that the store holds, unless the live one is just that.
+
+    Passages that wait for their extraction are left out and counted.
+    """
+    extractor = made_with["extractor"]
+    failed = store.failures(extractor) if waiting else {}
+    incomplete = [*waiting, *failed]
+    content = content_hash(
+        store.content(), *made_with.values(), *sorted(settings.values()), *incomplete
+    )
+    if current_content(index) == content:
+        return False
+    tell("assemble", 0, 1)
+    complete = extractor if waiting else None
+    passages = store.passages(complete)
+    extractions = list(store.extractions(extractor))
+    graph = assemble_graph(passages, extractions)
+    known = known_synonyms(index, embedder.fingerprint)
+    facts = gather_facts(store, extractions, embedder, workers, tell, known)
+    sentences = None
+    if SETTING in settings:
+        sentences = gather_sentences(store, passages, graph, embedder, workers, tell)
+        tell("assemble", 0, 1)  # a stopwatch counts from here what sentences have no part in
+    manifest: dict[str, Any] = {**made_with, **settings, "content": content}
+    if incomplete:
+        manifest |= {"missing": store.count() - len(passages), "failed": len(failed)}
+    vectors = store.vectors(made_with["embedder"], complete)
+    write_snapshot(index, graph, passages, vectors, manifest, facts, sentences)
+    tell("assemble", 1, 1)
+    return True

@@ -1,0 +1,59 @@
+"""Vectors of texts that are no passages: embed what has none yet, and commit batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.indexing.workers import compute_batches
+from graphmem.protocols import Embedder
+from graphmem.storage.store import Store
+
+BATCH = 256
+"""Texts embedded and committed at once; they are short."""
+_FEW = 8 * BATCH
+
+
+def embed_missing(
+    store: Store,
+    text_of: Mapping[str, str],
+    embedder: Embedder,
+    workers: int | None,
+    tell: Callable[[int, int], None],
+) -> None:
+    """Bring the vectors of all texts into the store.
+
+    Args:
+        store: Keeps the vectors, by content.
+        text_of: Texts by their content hash.
+        embedder: Makes the vectors.
+        workers: Processes that embed; None is one for each core.
+        tell: Told of every batch: how many are done, of how many that had no vector.
+
+    Raises:
+        ModelError: The embedder failed.
+        StorageError: The store cannot be written.
+    """
+    missing = store.missing_vectors(list(text_of), embedder.fingerprint)
+    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    tell(0, len(missing))
+    done = 0
+    results = compute_batches(
+        _embed,
+        (None, embedder),
+        batches,
+        lambda batch: [text_of[digest] for digest in batch],
+        1 if len(missing) < _FEW else workers,
+    )
+    with closing(results):
+        for batch, vectors in results:
+            store.save_vectors(batch, embedder.fingerprint, vectors)
+            done += len(batch)
+            tell(done, len(missing))
+
+
+def _embed(models: tuple[None, Embedder], texts: Sequence[str]) -> NDArray[np.float32]:
+    return models[1].embed(texts, "passage")

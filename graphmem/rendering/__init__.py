@@ -1,0 +1,1 @@
+"""Results for eyes and for programs."""

@@ -1,0 +1,1 @@
+"""From a question to the scores of all passages."""

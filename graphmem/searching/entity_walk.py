@@ -1,0 +1,226 @@
+"""Searching by names: what preset default does between a question and its ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.config import RetrievalConfig
+from graphmem.graph.entity_dictionary import TokenHasher
+from graphmem.graph.entity_linking import Linked, link_questions
+from graphmem.graph.pagerank import entity_mass, passage_pagerank
+from graphmem.protocols import Embedder
+from graphmem.searching.fact_evidence import FACT_FEATURES, fact_evidence
+from graphmem.searching.hipporag import FactSearcher
+from graphmem.searching.second_stage import (
+    Candidates,
+    TreeEnsemble,
+    features,
+    load_model,
+    mixed_odds,
+    rerank,
+)
+from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
+from graphmem.searching.trace import Trace
+from graphmem.storage.snapshot import Snapshot
+
+_NOTHING = np.zeros(0, dtype=np.float32)
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+
+
+class NameSearcher:
+    """Searches the graph of names and passages of an index with P passages, many questions at once.
+
+    What a question gets is the same alone, bit by bit.
+    """
+
+    def __init__(self, snapshot: Snapshot, embedder: Embedder, facts: FactSearcher | None) -> None:
+        """Take the index, its embedder, and what searches its facts, where it has some."""
+        self._snapshot = snapshot
+        self._embedder = embedder
+        self._facts = facts
+        self._hasher = TokenHasher()
+
+    def trace(
+        self,
+        questions: Sequence[str],
+        cosines: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> list[Trace]:
+        """Walk for every question, and order the first passages by the second stage."""
+        walked = self.walks(questions, cosines, config)
+        found = [candidates for _, candidates in walked if candidates is not None]
+        evidence = [self.evidence(candidates) for candidates in found]
+        # The trees see the candidates of all questions in one pass.
+        odds = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
+        borders = np.cumsum([len(rows) for rows in evidence])[:-1]
+        facts = self._fact_parts(found, config)
+        second = zip(evidence, np.split(odds, borders), facts, strict=True) if found else iter(())
+        traces = []
+        for trace, candidates in walked:
+            if candidates is not None:
+                rows, part, stated = next(second)
+                odds_here = mixed_odds(part, rows, config.specificity_half) + stated.sum(axis=1)
+                trace = replace(
+                    trace,
+                    scores=rerank(candidates, odds_here, trace.scores),
+                    candidates=candidates.rows,
+                    evidence=rows,
+                    fact_parts=stated,
+                )
+            traces.append(trace)
+        return traces
+
+    def _fact_parts(
+        self, found: Sequence[Candidates], config: RetrievalConfig
+    ) -> list[NDArray[np.float32]]:
+        """What facts add to the log-odds of all candidates, [n, len(FACT_FEATURES)] each."""
+        parts = [np.zeros((c.rows.size, len(FACT_FEATURES)), dtype=np.float32) for c in found]
+        asking = [i for i, candidates in enumerate(found) if candidates.asked]
+        if self._facts is None or not config.fact_weight or not asking:
+            return parts
+        asked = self._embedder.embed([found[i].asked for i in asking], "question")
+        for i, vector in zip(asking, asked, strict=True):
+            names = [self._snapshot.labels[int(row)] for row in found[i].question]
+            evidence = fact_evidence(
+                self._facts,
+                found[i].rows,
+                self._facts.phrases_named(names),
+                found[i].question_weights,
+                vector,
+                config.damping,
+            )
+            parts[i] = np.float32(config.fact_weight) * evidence
+        return parts
+
+    def evidence(self, found: Candidates) -> NDArray[np.float32]:
+        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
+        return features(self._snapshot.graph, self._snapshot.df, found)
+
+    def walks(
+        self,
+        questions: Sequence[str],
+        cosines: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> list[tuple[Trace, Candidates | None]]:
+        """Walk for every question that names an entity; the others are ranked by likeness."""
+        linked = self.link(questions)
+        named = [place for place, found in enumerate(linked) if found.entities.size]
+        parts = [questions[place] for place in named], [linked[place] for place in named]
+        walked = iter(self._walk(*parts, cosines[named], config) if named else ())
+        return [
+            next(walked)
+            if found.entities.size
+            else (self._nameless(question, cosine, config), None)
+            for question, cosine, found in zip(questions, cosines, linked, strict=True)
+        ]
+
+    def _nameless(
+        self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
+    ) -> Trace:
+        words = _scaled(self.lexical(question), config.nameless_words)
+        return Trace(question, "dense", cosine + words, _NO_ROWS)
+
+    def _walk(
+        self,
+        questions: Sequence[str],
+        linked: Sequence[Linked],
+        cosines: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> list[tuple[Trace, Candidates | None]]:
+        """Walk for questions that all name an entity, one or more."""
+        snapshot = self._snapshot
+        lexical = [self.lexical(question) for question in questions]
+        seeds = [
+            choose_seeds(found.entities, snapshot.df, cosine, words, config)
+            for found, cosine, words in zip(linked, cosines, lexical, strict=True)
+        ]
+        pull = self._pull(cosines, [found.rest for found in linked], config)
+        restart = np.zeros((snapshot.passages, len(questions)), dtype=np.float32)
+        for column, seed in enumerate(seeds):
+            restart[seed.passages, column] = seed.passage_weights
+        mass = passage_pagerank(
+            snapshot.graph,
+            [seed.entities for seed in seeds],
+            [seed.entity_weights for seed in seeds],
+            restart,
+            np.ascontiguousarray(pull.T),
+            damping=config.damping,
+            tolerance=config.tolerance,
+        )
+        walked = []
+        for i, found in enumerate(linked):
+            trace = Trace(questions[i], "graph", mass[i], found.entities, seeds[i], pull[i])
+            candidates = None
+            if config.candidates:
+                candidates = self._candidates(
+                    trace, seeds[i], found.rest, cosines[i], lexical[i], config
+                )
+            walked.append((trace, candidates))
+        return walked
+
+    def _pull(
+        self, cosines: NDArray[np.float32], rests: Sequence[str], config: RetrievalConfig
+    ) -> NDArray[np.float32]:
+        """How much the walk of every question likes each passage, [q, P]."""
+        liking = np.float32(config.pull) * cosines
+        for row, rest in zip(liking, rests, strict=True):
+            if config.word_pull:
+                row += _scaled(self.lexical(rest), config.word_pull)
+        pull: NDArray[np.float32] = np.exp(liking)
+        return pull
+
+    def _candidates(
+        self,
+        trace: Trace,
+        seeds: Seeds,
+        rest: str,
+        cosine: NDArray[np.float32],
+        lexical: NDArray[np.float32],
+        config: RetrievalConfig,
+    ) -> Candidates:
+        """The first passages of a walk, with all that the second stage looks at."""
+        snapshot, mass = self._snapshot, trace.scores
+        rows = top_rows(mass, config.candidates)
+        rows = rows[mass[rows] > 0]
+        subjects = snapshot.subjects[rows].astype(np.int64)
+        about = np.flatnonzero(subjects >= 0)
+        subject_mass = np.zeros(rows.size, dtype=np.float32)
+        subject_mass[about] = entity_mass(
+            snapshot.graph, subjects[about], mass, damping=config.damping
+        )
+        return Candidates(
+            rows,
+            mass[rows],
+            cosine[rows],
+            lexical[rows],
+            snapshot.vectors[rows],
+            subjects,
+            subject_mass,
+            seeds.entities,
+            seeds.entity_weights,
+            rest,
+        )
+
+    def link(self, questions: Sequence[str]) -> list[Linked]:
+        """What every question names."""
+        return link_questions(self._snapshot.dictionary, self._hasher, questions)
+
+    @cached_property
+    def model(self) -> TreeEnsemble:
+        """The second stage's parameters."""
+        return load_model()
+
+    def lexical(self, question: str) -> NDArray[np.float32]:
+        """BM25 of every passage, float32 [P]."""
+        return self._snapshot.lexical.scores(question, self._snapshot.passages)
+
+
+def _scaled(scores: NDArray[np.float32], best: float) -> NDArray[np.float32]:
+    """Scores >= 0 times what makes the greatest `best`; all 0 where all are 0."""
+    greatest = float(scores.max(initial=0))
+    return scores * np.float32(best / greatest) if greatest > 0 else scores

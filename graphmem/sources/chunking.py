@@ -1,0 +1,289 @@
+"""Cutting long texts into passages that an embedder reads whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import regex
+
+from graphmem.base.text import sentence_spans
+from graphmem.errors import ConfigError
+from graphmem.types import Passage
+
+TokenCounter = Callable[[Sequence[str]], list[int]]
+"""Length of each text in tokens, as `Embedder.count_tokens`."""
+
+Span = tuple[int, int]
+
+SMALLEST_BUDGET = 8
+# Some tokenizers make one unknown token of a word of any length; a piece stays readable all the
+# same if a token never stands for more characters than this on average.
+_CHARACTERS_PER_TOKEN = 32
+_BATCH_PASSAGES = 512
+_BATCH_CHARACTERS = 2_000_000
+
+
+def cut_passages(
+    passages: Iterable[Passage],
+    *,
+    count_tokens: TokenCounter,
+    passage_tokens: int,
+    overlap: int = 0,
+) -> Iterator[Passage]:
+    r"""Cut every passage whose title and text pass the budget; the others stay as they are.
+
+    Texts are cut at sentence ends; a sentence above the budget at line ends, else at word ends,
+    and a word above it between characters. Pieces are filled from the front, so that an edit
+    changes no piece before it; the last two share their sentences when the last would be
+    tiny. The title counts, since it is embedded with every piece (`title + "\n" + text`), but takes
+    half of the budget at most. Streams: a few hundred passages are held at a time.
+
+    Args:
+        passages: Whole texts, in any order.
+        count_tokens: Length of each text in the embedder's tokens.
+        passage_tokens: Budget of tokens for a title and a text, at least 8.
+        overlap: Whole sentences of up to this many tokens are repeated in the next piece.
+
+    Yields:
+        Pieces named `f"{id}#{n}"` with position n from 0 and the passage's document, or where it
+        has none its id; in the order of the input.
+
+    Raises:
+        ConfigError: The budget is too small, or the overlap not below it.
+
+    >>> def count_words(texts):
+    ...     return [len(text.split()) for text in texts]
+    >>> whole = Passage("ada", "Ada was a countess. She wrote a program. It was the first one.")
+    >>> for piece in cut_passages([whole], count_tokens=count_words, passage_tokens=8):
+    ...     print(piece.id, piece.text)
+    ada#0 Ada was a countess. She wrote a program.
+    ada#1 It was the first one.
+    """
+    if passage_tokens < SMALLEST_BUDGET:
+        raise ConfigError(f"passage_tokens is {passage_tokens}, at least {SMALLEST_BUDGET} needed")
+    if not 0 <= overlap < passage_tokens:
+        raise ConfigError(
+            f"overlap is {overlap}, it must be at least 0 and below passage_tokens {passage_tokens}"
+        )
+    return _cut_all(passages, count_tokens, passage_tokens, overlap)
+
+
+def _cut_all(
+    passages: Iterable[Passage], count_tokens: TokenCounter, budget: int, overlap: int
+) -> Iterator[Passage]:
+    special = count_tokens([""])[0]  # tokens that the model adds to every text
+    for batch in _batches(passages):
+        fits = _fit(batch, count_tokens, budget, special)
+        for passage, fit in zip(batch, fits, strict=True):
+            if fit:
+                yield passage
+            else:
+                yield from _cut(passage, count_tokens, budget, overlap, special)
+
+
+def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
+    batch: list[Passage] = []
+    characters = 0
+    for passage in passages:
+        batch.append(passage)
+        characters += len(passage.text)
+        if len(batch) >= _BATCH_PASSAGES or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _prefix(passage: Passage) -> str:
+    return f"{passage.title}\n" if passage.title else ""
+
+
+def _fit(
+    batch: Sequence[Passage], count_tokens: TokenCounter, budget: int, special: int
+) -> list[bool]:
+    """Whether each passage is within the budget, counting only where the length leaves doubt."""
+    fits = []
+    doubtful: dict[int, str] = {}
+    for row, passage in enumerate(batch):
+        text = _prefix(passage) + passage.text
+        # No tokenizer makes more than one token of an ASCII character; other characters may be
+        # taken apart into bytes or letters and marks.
+        short = len(text) + special + 1 <= budget and text.isascii()
+        if not short and len(passage.text) <= budget * _CHARACTERS_PER_TOKEN:
+            doubtful[row] = text
+        fits.append(short)
+    if doubtful:
+        counts = count_tokens(list(doubtful.values()))
+        for row, count in zip(doubtful, counts, strict=True):
+            fits[row] = count <= budget
+    return fits
+
+
+def _cut(
+    passage: Passage, count_tokens: TokenCounter, budget: int, overlap: int, special: int
+) -> Iterator[Passage]:
+    prefix = _prefix(passage)
+    title_tokens = count_tokens([prefix])[0] - special if prefix else 0
+    if title_tokens > budget // 2:
+        prefix, title_tokens, budget = "", 0, budget - budget // 2
+    room = max(1, budget - special - title_tokens)
+
+    def cost(texts: Sequence[str]) -> list[int]:
+        counts = count_tokens(texts)
+        return [
+            max(1, count - special, -(-len(text) // _CHARACTERS_PER_TOKEN))
+            for text, count in zip(texts, counts, strict=True)
+        ]
+
+    text = passage.text
+    spans, costs = _units(text, room, cost)
+    pieces = _pack(costs, room, overlap)
+
+    def count_with_title(texts: Sequence[str]) -> list[int]:
+        return count_tokens([prefix + text for text in texts])
+
+    ranges = _in_order(_verify(text, spans, pieces, count_with_title, budget))
+    if len(ranges) == 1:
+        yield replace(passage, text=text[spans[0][0] : spans[-1][1]])
+        return
+    for position, (first, end) in enumerate(ranges):
+        yield replace(
+            passage,
+            id=f"{passage.id}#{position}",
+            text=text[spans[first][0] : spans[end - 1][1]],
+            document=passage.document or passage.id,
+            position=position,
+        )
+
+
+def _units(
+    text: str, room: int, cost: Callable[[Sequence[str]], list[int]]
+) -> tuple[list[Span], list[int]]:
+    """Spans of the smallest parts to pack and their costs: sentences, where they are not too long.
+
+    A part is counted with the white space before it, as tokenizers that keep it do.
+    """
+    some = max(1, room // 16)
+    finer = [
+        r"\S(?:[^\n]*\S)?",  # lines
+        r"\S+",  # words
+        rf"\X{{1,{some}}}",  # whole characters with their marks
+        rf"(?s:.{{1,{some}}})",  # a character with hundreds of marks
+        r"(?s:.)",
+    ]
+    spans = sentence_spans(text)
+    costs = cost(_parts(text, spans, spans[0][0]))
+    for pattern in finer:
+        if max(costs) <= room:
+            break
+        spans, costs = _refine(text, spans, costs, regex.compile(pattern), room, cost)
+    return spans, costs
+
+
+def _parts(text: str, spans: Sequence[Span], start: int) -> list[str]:
+    starts = [start, *(end for _, end in spans[:-1])]
+    return [text[start:end] for start, (_, end) in zip(starts, spans, strict=True)]
+
+
+def _refine(
+    text: str,
+    spans: Sequence[Span],
+    costs: Sequence[int],
+    pattern: regex.Pattern[str],
+    room: int,
+    cost: Callable[[Sequence[str]], list[int]],
+) -> tuple[list[Span], list[int]]:
+    """Replace the spans that cost more than `room` by the pattern's matches inside them."""
+    new_spans: list[Span] = []
+    new_costs: list[int] = []
+    for span, old_cost in zip(spans, costs, strict=True):
+        if old_cost <= room:
+            new_spans.append(span)
+            new_costs.append(old_cost)
+            continue
+        parts = [match.span() for match in pattern.finditer(text, *span)]
+        before = new_spans[-1][1] if new_spans else span[0]
+        new_costs += [old_cost] if len(parts) == 1 else cost(_parts(text, parts, before))
+        new_spans += parts
+    return new_spans, new_costs
+
+
+def _pack(costs: Sequence[int], room: int, overlap: int) -> list[Span]:
+    """Ranges [first, end) of parts, each within `room` where a single part does not pass it.
+
+    >>> _pack([4, 4, 4, 4, 1], room=8, overlap=0)
+    [(0, 2), (2, 3), (3, 5)]
+    >>> _pack([2, 2, 2, 2, 2, 2], room=6, overlap=2)
+    [(0, 3), (2, 5), (4, 6)]
+    """
+    starts: list[int] = []
+    firsts: list[int] = []
+    start = 0
+    while start < len(costs):
+        floor = firsts[-1] + 1 if firsts else start
+        first, used = _carry(costs, start, floor, min(overlap, room - costs[start]))
+        starts.append(start)
+        firsts.append(first)
+        used += costs[start]
+        start += 1
+        while start < len(costs) and used + costs[start] <= room:
+            used += costs[start]
+            start += 1
+    if len(starts) > 1:
+        border, tail = _balance(costs, starts[-2], starts[-1], room)
+        if border < starts[-1]:
+            starts[-1] = border
+            floor = firsts[-2] + 1
+            firsts[-1], _ = _carry(costs, border, floor, min(overlap, room - tail))
+    return list(zip(firsts, [*starts[1:], len(costs)], strict=True))
+
+
+def _carry(costs: Sequence[int], start: int, floor: int, allowed: int) -> tuple[int, int]:
+    """First part to repeat before `start`, not before `floor`, and what the repeated ones cost."""
+    used = 0
+    while start > floor and used + costs[start - 1] <= allowed:
+        start -= 1
+        used += costs[start]
+    return start, used
+
+
+def _balance(costs: Sequence[int], before: int, start: int, room: int) -> tuple[int, int]:
+    """New start of the last piece, earlier if it is tiny, and the cost of what it holds."""
+    tail, head = sum(costs[start:]), sum(costs[before:start])
+    if tail * 4 < room:
+        while start - before > 1 and tail + costs[start - 1] <= min(room, head):
+            start -= 1
+            tail += costs[start]
+            head -= costs[start]
+    return start, tail
+
+
+def _verify(
+    text: str, spans: Sequence[Span], pieces: Sequence[Span], count: TokenCounter, budget: int
+) -> list[Span]:
+    """Halve the pieces that cost more than the sum of their parts, as cut words may."""
+    counts = count([text[spans[first][0] : spans[end - 1][1]] for first, end in pieces])
+    checked: list[Span] = []
+    for (first, end), tokens in zip(pieces, counts, strict=True):
+        if tokens <= budget or end - first == 1:
+            checked.append((first, end))
+        else:
+            middle = (first + end) // 2
+            checked += _verify(text, spans, [(first, middle), (middle, end)], count, budget)
+    return checked
+
+
+def _in_order(pieces: Sequence[Span]) -> list[Span]:
+    """Drop and shorten repeated parts so that every piece begins and ends after the one before.
+
+    >>> _in_order([(0, 4), (2, 4), (4, 5), (3, 7)])
+    [(0, 4), (4, 5), (5, 7)]
+    """
+    ordered: list[Span] = []
+    for first, end in pieces:
+        if not ordered:
+            ordered.append((first, end))
+        elif end > ordered[-1][1]:
+            ordered.append((max(first, ordered[-1][0] + 1), end))
+    return ordered

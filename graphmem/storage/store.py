@@ -1,0 +1,390 @@
+"""The durable truth of an index: passages, and what was computed from them, by content (SQLite).
+
+Extractions and vectors are the expensive part. They are stored under the hash of the text they
+were made from and the fingerprint of what made them, batch by batch: a killed run goes on where
+it stopped, and nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.base.sqlite import connect_to_read
+from graphmem.base.text import content_hash
+from graphmem.errors import GraphmemError, IndexMismatchError, StorageError
+from graphmem.storage.rows import (
+    check_cutting,
+    checked_metadata,
+    dump_extraction,
+    load_extraction,
+    named_twice,
+    read_passage,
+)
+from graphmem.storage.schema import FORMAT, lend_tables, make_later_tables, make_tables
+from graphmem.types import Extraction, Passage
+
+_EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
+
+
+def text_hash(passage: Passage) -> str:
+    """Hash of all that extraction and embedding read of a passage."""
+    return content_hash(passage.title, passage.text)
+
+
+def row_key(passage_id: str) -> int:
+    """63-bit hash of an id: passages are kept in this order, which says nothing about them.
+
+    In the order of a file, or of ids, passages of one question often stand together, and ties
+    would be broken in their favour.
+    """
+    return int(content_hash(passage_id)[:16], 16) >> 1
+
+
+class Store:
+    """One SQLite file. One writer; every public method is one transaction or one read."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Take an open connection; use `open` instead."""
+        self._db = connection
+        self._path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the store at `path`, made if it is missing.
+
+        Raises:
+            StorageError: The file cannot be opened or written, or is no store.
+            IndexMismatchError: It has another format.
+        """
+        with _storage_errors(path):
+            store = cls(sqlite3.connect(path, isolation_level=None), path)
+        return store._checked(store._prepare)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open the store at `path`, which must exist, for reading alone: its file stays as it is.
+
+        Tables that it lacks, since it is older or its first run was killed, read as empty.
+
+        Raises:
+            StorageError: The file cannot be read, or is no store.
+            IndexMismatchError: It has another format.
+        """
+        with _storage_errors(path):
+            store = cls(connect_to_read(path), path)
+        return store._checked(store._lend)
+
+    def _checked(self, prepare: Callable[[], None]) -> Self:
+        try:
+            prepare()
+            self._check_format()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _lend(self) -> None:
+        with _storage_errors(self._path):
+            lend_tables(self._db)
+
+    def _prepare(self) -> None:
+        with _storage_errors(self._path):
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                with self._transaction() as db:
+                    make_tables(db)
+            make_later_tables(self._db)
+
+    def _check_format(self) -> None:
+        found = self.meta().get("format")
+        if found != FORMAT:
+            raise IndexMismatchError(
+                f"{self._path}: format {found}, this version of graphmem reads format {FORMAT}: "
+                "index the sources again into a new folder"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        """Return the open store."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _storage_errors(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def meta(self) -> dict[str, str]:
+        """Settings that belong to the whole index."""
+        with _storage_errors(self._path):
+            return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Store settings that belong to the whole index."""
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    def add(self, passages: Iterable[Passage]) -> int:
+        """Add passages, all or none; those that are already there count for nothing.
+
+        Of two passages with the same id and text, the one that sorts first by its other fields
+        stays, so that the order of input does not matter.
+
+        Returns:
+            How many are new.
+
+        Raises:
+            DataError: An id comes twice with different text (the message names both places), or a
+                passage has no id, no text, or what no JSON or UTF-8 can hold.
+        """
+        with self._transaction() as db:
+            before = self._count("passages")
+            for passage in passages:
+                self._add(db, passage)
+            return self._count("passages") - before
+
+    def _add(self, db: sqlite3.Connection, passage: Passage) -> None:
+        metadata = checked_metadata(passage)
+        digest = text_hash(passage)
+        fields = (passage.document, passage.position, metadata)
+        known = db.execute(
+            "SELECT hash, document, position, metadata, source FROM passages WHERE id = ?",
+            (passage.id,),
+        ).fetchone()
+        if known is None:
+            check_cutting(db, passage)
+            db.execute(
+                "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(passage.id, row_key(passage.id), digest, passage.title, passage.text),
+                    *(*fields, passage.source),
+                ),
+            )
+        elif known[0] != digest:
+            raise named_twice(passage.id, passage.source, known[4])
+        elif fields < known[1:4]:
+            db.execute(
+                "UPDATE passages SET document = ?, position = ?, metadata = ? WHERE id = ?",
+                (*fields, passage.id),
+            )
+
+    def pending(self, extractor: str, embedder: str) -> list[str]:
+        """Hashes of the texts that lack an extraction or a vector of these fingerprints, sorted."""
+        query = """
+            SELECT DISTINCT hash FROM passages p
+            WHERE NOT EXISTS (SELECT 1 FROM extractions e WHERE e.hash = p.hash AND fingerprint = ?)
+               OR NOT EXISTS (SELECT 1 FROM vectors v WHERE v.hash = p.hash AND fingerprint = ?)
+            ORDER BY hash"""
+        with _storage_errors(self._path):
+            return [row[0] for row in self._db.execute(query, (extractor, embedder))]
+
+    def unextracted(self, fingerprint: str) -> list[str]:
+        """Hashes of the texts that lack an extraction of this fingerprint, sorted."""
+        query = f"SELECT DISTINCT hash FROM passages p WHERE NOT {_EXTRACTED} ORDER BY hash"
+        with _storage_errors(self._path):
+            return [row[0] for row in self._db.execute(query, (fingerprint,))]
+
+    def packs(self, fingerprint: str) -> dict[str, str]:
+        """The name of the pack of every text that waits in one; texts of a pack share a name."""
+        query = "SELECT hash, name FROM packs WHERE fingerprint = ?"
+        with _storage_errors(self._path):
+            return dict(self._db.execute(query, (fingerprint,)).fetchall())
+
+    def save_packs(self, fingerprint: str, packs: Iterable[Sequence[str]]) -> None:
+        """Record which texts are asked about together; a pack is named by its first hash."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO packs VALUES (?, ?, ?)",
+                ((digest, fingerprint, pack[0]) for pack in packs for digest in pack),
+            )
+
+    def save_outcomes(
+        self, fingerprint: str, outcomes: Mapping[str, Extraction | GraphmemError]
+    ) -> None:
+        """Commit what became of a pack of texts, all or nothing, by hash.
+
+        A text that failed stays without an extraction, and is a pack of its own from now on.
+        """
+        with self._transaction() as db:
+            for digest, outcome in outcomes.items():
+                key = digest, fingerprint
+                for table in ("failures", "packs"):
+                    db.execute(f"DELETE FROM {table} WHERE hash = ? AND fingerprint = ?", key)
+                if isinstance(outcome, Extraction):
+                    row = (*key, dump_extraction(outcome))
+                    db.execute("INSERT OR REPLACE INTO extractions VALUES (?, ?, ?)", row)
+                else:
+                    failure = (*key, str(outcome), time.time())
+                    db.execute("INSERT INTO failures VALUES (?, ?, ?, ?)", failure)
+                    db.execute("INSERT INTO packs VALUES (?, ?, ?)", (*key, digest))
+
+    def failures(self, fingerprint: str) -> dict[str, str]:
+        """Id and error of every passage that failed and has no extraction yet, by id."""
+        query = (
+            "SELECT id, error FROM passages p JOIN failures f ON f.hash = p.hash "
+            f"AND f.fingerprint = ? WHERE NOT {_EXTRACTED} ORDER BY id"
+        )
+        with _storage_errors(self._path):
+            return dict(self._db.execute(query, (fingerprint, fingerprint)).fetchall())
+
+    def texts(self, hashes: Sequence[str]) -> list[Passage]:
+        """One passage for each hash, in the order of `hashes`."""
+        with _storage_errors(self._path):
+            rows = {
+                digest: read_passage(row)
+                for digest, *row in self._db.execute(
+                    "SELECT hash, id, title, text, document, position, metadata, source "
+                    f"FROM passages WHERE hash IN ({','.join('?' * len(hashes))})",
+                    tuple(hashes),
+                )
+            }
+        return [rows[digest] for digest in hashes]
+
+    def save(
+        self,
+        hashes: Sequence[str],
+        extractor: str,
+        extractions: Sequence[Extraction],
+        embedder: str,
+        vectors: NDArray[np.float32],
+    ) -> None:
+        """Commit what was computed from the texts of these hashes.
+
+        Args:
+            hashes: n text hashes.
+            extractor: Fingerprint of the extractor.
+            extractions: n extractions.
+            embedder: Fingerprint of the embedder.
+            vectors: float32 [n, d].
+        """
+        rows = np.ascontiguousarray(vectors, dtype="<f4")
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO extractions VALUES (?, ?, ?)",
+                [
+                    (h, extractor, dump_extraction(x))
+                    for h, x in zip(hashes, extractions, strict=True)
+                ],
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
+                [(h, embedder, row.tobytes()) for h, row in zip(hashes, rows, strict=True)],
+            )
+
+    def passages(self, extracted: str | None = None) -> list[Passage]:
+        """All passages, or those extracted with this fingerprint, by the hash of their id."""
+        where, values = ("", ()) if extracted is None else (f"WHERE {_EXTRACTED}", (extracted,))
+        with _storage_errors(self._path):
+            rows = self._db.execute(
+                "SELECT id, title, text, document, position, metadata, source "
+                f"FROM passages p {where} ORDER BY row_key, id",
+                values,
+            )
+            return [read_passage(row) for row in rows]
+
+    def extractions(self, fingerprint: str) -> Iterator[Extraction]:
+        """The extraction of every passage that has one, in the order of `passages`."""
+        query = """
+            SELECT data FROM passages p JOIN extractions e
+            ON e.hash = p.hash AND fingerprint = ? ORDER BY row_key, id"""
+        with _storage_errors(self._path):
+            for (data,) in self._db.execute(query, (fingerprint,)):
+                yield load_extraction(data)
+
+    def vectors(
+        self, fingerprint: str, extracted: str | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """The vector of every passage, float32 [d], in the order of `passages`."""
+        where, values = ("", ()) if extracted is None else (f"WHERE {_EXTRACTED}", (extracted,))
+        query = f"""
+            SELECT data FROM passages p JOIN vectors v
+            ON v.hash = p.hash AND v.fingerprint = ? {where} ORDER BY row_key, id"""
+        with _storage_errors(self._path):
+            for (data,) in self._db.execute(query, (fingerprint, *values)):
+                yield np.frombuffer(data, dtype="<f4")
+
+    def missing_vectors(self, hashes: Sequence[str], fingerprint: str) -> list[str]:
+        """Those of the hashes that have no vector of this embedder, in their order."""
+        known: set[str] = set()
+        for part in _parts(hashes):
+            known.update(self._vectors_of(part, fingerprint))
+        return [digest for digest in hashes if digest not in known]
+
+    def save_vectors(
+        self, hashes: Sequence[str], fingerprint: str, vectors: NDArray[np.float32]
+    ) -> None:
+        """Store vectors of texts that are no passages, float32 [n, d]."""
+        rows = np.ascontiguousarray(vectors, dtype="<f4")
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
+                [(h, fingerprint, row.tobytes()) for h, row in zip(hashes, rows, strict=True)],
+            )
+
+    def vectors_of(self, hashes: Sequence[str], fingerprint: str) -> Iterator[NDArray[np.float32]]:
+        """The vector of each hash, float32 [d], in the order of `hashes`; all must be there."""
+        for part in _parts(hashes):
+            found = self._vectors_of(part, fingerprint)
+            for digest in part:
+                yield np.frombuffer(found[digest], dtype="<f4")
+
+    def _vectors_of(self, hashes: Sequence[str], fingerprint: str) -> dict[str, bytes]:
+        marks = ", ".join("?" * len(hashes))
+        query = f"SELECT hash, data FROM vectors WHERE fingerprint = ? AND hash IN ({marks})"
+        with _storage_errors(self._path):
+            return dict(self._db.execute(query, (fingerprint, *hashes)).fetchall())
+
+    def content(self) -> str:
+        """Hash of all passages with all their fields, whatever the order they came in."""
+        digest = ""
+        with _storage_errors(self._path):
+            for row in self._db.execute(
+                "SELECT id, hash, document, CAST(position AS TEXT), metadata "
+                "FROM passages ORDER BY row_key, id"
+            ):
+                digest = content_hash(digest, *row)
+        return digest
+
+    def count(self) -> int:
+        """Number of passages."""
+        return self._count("passages")
+
+    def _count(self, table: str) -> int:
+        with _storage_errors(self._path):
+            row: tuple[int] = self._db.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return row[0]
+
+
+def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at once as one statement may name."""
+    return (hashes[start : start + 500] for start in range(0, len(hashes), 500))
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: {error}; check free space and permissions") from error

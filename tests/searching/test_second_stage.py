@@ -1,0 +1,167 @@
+"""The second stage: evidence of candidates, trees as arrays, and what becomes of the ranking."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from graphmem.graph.entity_graph import context_graph
+from graphmem.searching.second_stage import (
+    FEATURES,
+    Candidates,
+    TreeEnsemble,
+    features,
+    load_model,
+    mixed_odds,
+    parts_of_odds,
+    rerank,
+)
+
+# Entities 0 (film) in passages 0 and 1, 1 (director) in 0, 1 and 2, 2 (town) in 2 alone.
+#   passage 0 is about the film, 1 about the director, 2 about the town
+WEIGHTS = csr_array(np.array([[1, 1, 0], [1, 1, 1], [0, 0, 1]], dtype=np.float32))
+GRAPH = context_graph(WEIGHTS)
+DF = np.array([2, 3, 1], dtype=np.int32)
+
+
+def candidates(question: list[int]) -> Candidates:
+    return Candidates(
+        rows=np.array([0, 1, 2]),
+        mass=np.array([0.4, 0.2, 0.1], dtype=np.float32),
+        cosine=np.array([0.5, 0.7, 0.1], dtype=np.float32),
+        lexical=np.array([2, 0, 4], dtype=np.float32),
+        vectors=np.eye(3, dtype=np.float32),
+        subjects=np.array([0, 1, 2]),
+        subject_mass=np.array([0.3, 0.15, 0], dtype=np.float32),
+        question=np.array(question, dtype=np.int64),
+        question_weights=np.ones(len(question), dtype=np.float32),
+        asked="who directed",
+    )
+
+
+def column(evidence: np.ndarray, name: str) -> list[float]:
+    return evidence[:, FEATURES.index(name)].round(4).tolist()
+
+
+def test_features_by_hand():
+    evidence = features(GRAPH, DF, candidates([0]))
+    assert evidence.shape == (3, len(FEATURES))
+    assert column(evidence, "walk") == pytest.approx([0, -0.6931, -1.3863], abs=1e-4)
+    assert column(evidence, "cosine gap") == pytest.approx([-0.2, 0, -0.6], abs=1e-4)
+    assert column(evidence, "lexical") == [0.5, 0, 1]
+    assert column(evidence, "question entities") == [1, 1, 0]
+    assert column(evidence, "question entity weight") == [0.5, 0.5, 0]
+    assert column(evidence, "names question") == [1, 0, 0]
+    # The director is named by passage 0 (rank 1, weight 1) and 2 (rank 3, weight 1/3).
+    assert column(evidence, "mentioned") == pytest.approx([0.5, 1.3333, 0], abs=1e-4)
+    assert column(evidence, "mentioned by cosine") == pytest.approx([0.7, 0.5, -0.2], abs=1e-4)
+    assert column(evidence, "subject") == pytest.approx([0, -0.6931, -16], abs=1e-4)
+    assert column(evidence, "subject df") == pytest.approx(np.log([2, 3, 1]).tolist(), abs=1e-4)
+    assert column(evidence, "bridge") == pytest.approx(
+        [0, np.log1p(3 / 3), np.log1p(3 / 3)], abs=1e-4
+    )
+    assert column(evidence, "specificity") == [0.5] * 3
+    assert column(evidence, "entities of passage") == [2, 2, 2]
+
+
+def test_a_passage_without_subject_is_told_apart():
+    found = candidates([0])
+    bare = replace(
+        found, subjects=np.array([-1, -1, -1]), subject_mass=np.zeros(3, dtype=np.float32)
+    )
+    evidence = features(GRAPH, DF, bare)
+    assert column(evidence, "has subject") == [0, 0, 0]
+    assert column(evidence, "mentioned") == [0, 0, 0]
+    assert np.isfinite(evidence).all()
+
+
+def stump(threshold: float) -> TreeEnsemble:
+    """Two trees of depth 1: above the threshold of the cosine +2, below -1; and a constant."""
+    cosine = FEATURES.index("cosine")
+    return TreeEnsemble(
+        np.array([[cosine], [0]]),
+        np.array([[threshold], [1e9]], dtype=np.float32),
+        np.array([[0, -1, 2], [0.5, 0.5, 0.5]], dtype=np.float32),
+        base=0.25,
+    )
+
+
+def test_trees_by_hand():
+    evidence = features(GRAPH, DF, candidates([0]))
+    assert stump(0.6).scores(evidence).tolist() == [-0.25, 2.75, -0.25]
+    parts = stump(0.6).contributions(evidence)
+    assert parts[:, FEATURES.index("cosine")].tolist() == [-1, 2, -1]
+    assert np.count_nonzero(parts) == 3
+
+
+def test_rerank_orders_candidates_and_keeps_the_rest_below():
+    scores = np.array([0.4, 0.2, 0.1, 0.05, 0.0, 0.09], dtype=np.float32)
+    found = candidates([0])
+    evidence = features(GRAPH, DF, found)
+    odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
+    final = rerank(found, odds, scores)
+    assert np.argsort(-final, kind="stable").tolist() == [1, 0, 2, 5, 3, 4]
+    assert ((final >= 0) & (final <= 1)).all()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_all_others_keep_their_order_below_the_candidates(seed):
+    generator = np.random.default_rng(seed)
+    scores = np.sort(generator.random(2000, dtype=np.float32))[::-1] * np.float32(0.01)
+    scores[3] = scores[2]  # the best of the rest ties with the last candidate
+    odds = generator.normal(0, 5, 3).astype(np.float32)
+    final = rerank(candidates([0]), odds, scores)
+    assert final[:3].min() > final[3]
+    rest = np.lexsort((np.arange(1997), -scores[3:]))
+    assert np.array_equal(np.argsort(-final[3:], kind="stable"), rest)
+    assert np.array_equal(np.diff(final[3:]) == 0, np.diff(scores[3:]) == 0)
+
+
+def test_where_the_question_names_hubs_only_the_walk_decides():
+    found = candidates([0])
+    evidence = features(GRAPH, DF, found)
+    evidence[:, FEATURES.index("specificity")] = 1e-6
+    odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
+    assert odds == pytest.approx(column(evidence, "walk"), abs=1e-3)
+    final = rerank(found, odds, np.zeros(3, dtype=np.float32))
+    assert np.argsort(-final).tolist() == [0, 1, 2]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40))
+def test_contributions_sum_to_the_score(seed, count):
+    model = load_model()
+    generator = np.random.default_rng(seed)
+    evidence = generator.normal(0, 3, (count, len(FEATURES))).astype(np.float32)
+    # The root of every tree predicts its mean, which no step is put down to.
+    constant = model.base + float(model.value[:, 0].sum())
+    total = model.contributions(evidence).sum(axis=1) + constant
+    np.testing.assert_allclose(total, model.scores(evidence), atol=1e-3)
+    walk = evidence[:, FEATURES.index("walk")]
+    gate = np.float32(0.5)
+    evidence[:, FEATURES.index("specificity")] = 0.05
+    odds = (1 - gate) * walk + gate * model.scores(evidence)
+    parts = parts_of_odds(model, evidence, 0.05).sum(axis=1) + gate * constant
+    np.testing.assert_allclose(parts, odds, atol=1e-3)
+
+
+def test_the_packaged_model_says_how_it_was_made():
+    data = json.loads(files("graphmem.searching").joinpath("second_stage.json").read_text("utf-8"))
+    assert data["made_by"] == "pipelines/train_rerank.py"
+    assert "locomo_dev3" not in data["data"]
+    held_out = data["report"]["second stage"]["average"]
+    walk = data["report"]["walk"]["average"]
+    assert held_out["recall@5"] >= 91.0 > walk["recall@5"]
+    assert held_out["recall@2"] >= 76.0
+
+
+def test_a_model_for_other_features_is_refused():
+    data = {"features": ["walk"], "feature": [], "threshold": [], "value": [], "base": 0}
+    with pytest.raises(ValueError, match="train it again"):
+        TreeEnsemble.parse(data)

@@ -1,0 +1,64 @@
+"""BM25 against the formula."""
+
+from collections import Counter
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphmem.storage.bm25 import K1, B, LexicalIndex, terms
+
+TEXTS = ["the cat sat on the mat", "a dog and a cat, and a dog", "", "東京 dogs", "rye bread"]
+
+
+def by_hand(texts, question):
+    """Robertson's BM25 with Lucene's idf, which is never negative."""
+    split = [terms(text) for text in texts]
+    mean = sum(map(len, split)) / len(split) or 1
+    scores = np.zeros(len(texts))
+    for word in terms(question):
+        df = sum(word in words for words in split)
+        idf = log(1 + (len(texts) - df + 0.5) / (df + 0.5))
+        for i, words in enumerate(split):
+            tf = Counter(words)[word]
+            scores[i] += idf * tf / (tf + K1 * (1 - B + B * len(words) / mean))
+    return scores
+
+
+@pytest.mark.parametrize("question", ["cat", "Cats and dogs?", "dog dog", "東", "bread mat", "x"])
+def test_the_formula(question, tmp_path):
+    expected = by_hand(TEXTS, question)
+    built = LexicalIndex.build(TEXTS)
+    assert built.scores(question, len(TEXTS)) == pytest.approx(expected, rel=1e-5)
+    built.save(tmp_path / "lexical")
+    loaded = LexicalIndex.load(tmp_path / "lexical")
+    assert np.array_equal(loaded.scores(question, 5), built.scores(question, 5))
+
+
+words = st.text(alphabet="abcd東ก", min_size=1, max_size=3)
+texts = st.lists(st.lists(words, max_size=6).map(" ".join), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(texts, st.lists(words, max_size=4).map(" ".join))
+def test_the_formula_on_any_text(texts, question):
+    found = LexicalIndex.build(texts).scores(question, len(texts))
+    assert found == pytest.approx(by_hand(texts, question), rel=1e-4)
+
+
+@pytest.mark.parametrize("question", ["", "?!", "the", "\0", "zebra", "😀"])
+def test_unknown_words_score_nothing(question):
+    assert LexicalIndex.build(TEXTS).scores(question, 5).tolist() == [0] * 5
+
+
+def test_texts_without_words(tmp_path):
+    index = LexicalIndex.build(["", "the", "😀"])
+    index.save(tmp_path / "lexical")
+    for found in (index, LexicalIndex.load(tmp_path / "lexical")):
+        assert found.scores("anything", 3).tolist() == [0, 0, 0]
+
+
+def test_terms_keep_other_scripts_and_drop_stop_words():
+    assert terms("The running of दिल्ली and b, 5") == ["run", "दिल्ली"]
