@@ -27,7 +27,11 @@ class Extractor(Protocol):
         ...
 
     def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
-        """Extract every passage alone: a result never depends on its neighbours in the batch."""
+        """Extract every passage alone: a result never depends on its neighbours in the batch.
+
+        Answers one `Extraction` for each passage, of strings that UTF-8 can hold; anything else is
+        refused before it is stored.
+        """
         ...
 
 
@@ -61,7 +65,12 @@ class EachExtractor(Protocol):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns texts into unit vectors."""
+    """Turns texts into vectors, of which the direction counts.
+
+    Whatever it answers passes `embedding.checked.checked_vectors`: numbers, finite, one vector for
+    each text, all of one width. A vector of another length than 1 is scaled to 1, since texts are
+    compared by their cosine; a vector of zeros has no direction and is refused.
+    """
 
     @property
     def fingerprint(self) -> str:
@@ -78,7 +87,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
-        """Unit vectors, float32 [len(texts), d]; a vector never depends on the rest of the batch.
+        """Vectors, float32 [len(texts), d]; a vector never depends on the rest of the batch.
 
         May be called by two threads at once: the next questions while these are ranked.
 

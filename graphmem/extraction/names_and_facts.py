@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
+from graphmem.extraction.checked import checked_extractions
 from graphmem.extraction.openie import LlmExtractor, Outcome
 from graphmem.protocols import Extractor
 from graphmem.types import Extraction, Passage
@@ -39,10 +40,10 @@ class NamesAndFacts:
             DataError: As from `facts`.
             ModelError: As from either.
         """
-        return self._joined(passages, self.facts.extract(passages))
+        return self._joined(passages, checked_extractions(self.facts, passages))
 
     def _joined(self, passages: Sequence[Passage], facts: Sequence[Extraction]) -> list[Extraction]:
-        names = self.names.extract(passages)
+        names = checked_extractions(self.names, passages)
         return [replace(n, triples=f.triples) for n, f in zip(names, facts, strict=True)]
 
 

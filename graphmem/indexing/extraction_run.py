@@ -10,6 +10,7 @@ from typing import overload
 
 from graphmem.base.failure_limit import check_failures
 from graphmem.errors import BudgetExceeded
+from graphmem.extraction.checked import check_outcomes
 from graphmem.protocols import EachExtractor, Progress
 from graphmem.storage.store import Store, text_hash
 from graphmem.types import Extraction, Passage
@@ -69,6 +70,7 @@ def extract_each(
         tell: Told of every text, as stage "extract".
 
     Raises:
+        ModelError: The extractor gave something else than an outcome for every passage.
         TooManyFailures: More texts failed; what succeeded is kept.
         EndpointError: Every call would fail alike; what succeeded is kept.
     """
@@ -82,6 +84,7 @@ def extract_each(
     try:
         with closing(extractor.extract_each(_Packs(store, packs))) as results:
             for number, outcomes in results:
+                check_outcomes(extractor, store.texts(packs[number]), outcomes)
                 store.save_outcomes(name, dict(zip(packs[number], outcomes, strict=True)))
                 found = [outcome for outcome in outcomes if isinstance(outcome, Extraction)]
                 done += len(found)

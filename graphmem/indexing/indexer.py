@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from graphmem.base.text import content_hash
+from graphmem.embedding.checked import check_width, checked_vectors
 from graphmem.errors import (
     BudgetExceeded,
     DataError,
@@ -22,6 +23,7 @@ from graphmem.errors import (
     IndexMismatchError,
     StorageError,
 )
+from graphmem.extraction.checked import checked_extractions
 from graphmem.graph.entity_graph import assemble_graph
 from graphmem.indexing.extraction_run import Extracted, extract_each, is_empty
 from graphmem.indexing.facts import gather_facts
@@ -254,9 +256,12 @@ def _compute(
     names = extractor.fingerprint, embedder.fingerprint
     pending = store.pending(*names)
     empty = 0
+    width = store.width(names[1])
     results = _by_batches(store, _compute_batch, (extractor, embedder), pending, workers, tell)
     with closing(results):
         for batch, (extractions, vectors) in results:
+            _check_batch(store, embedder, batch, vectors, width)
+            width = vectors.shape[1]
             store.save(batch, names[0], extractions, names[1], vectors)
             empty += sum(map(is_empty, extractions))
     return Extracted(len(pending), empty)
@@ -268,9 +273,12 @@ def _embed_extracted(
     """Embed every extracted text that lacks a vector."""
     waiting = set(store.unextracted(extractor))
     pending = [h for h in store.pending(extractor, embedder.fingerprint) if h not in waiting]
+    width = store.width(embedder.fingerprint)
     results = _by_batches(store, _embed_batch, (None, embedder), pending, workers, tell)
     with closing(results):
         for batch, vectors in results:
+            _check_batch(store, embedder, batch, vectors, width)
+            width = vectors.shape[1]
             store.save_vectors(batch, embedder.fingerprint, vectors)
 
 
@@ -298,12 +306,28 @@ def _by_batches(
 def _embed_batch(
     models: tuple[Extractor | None, Embedder], passages: Sequence[Passage]
 ) -> NDArray[np.float32]:
-    texts = [f"{p.title}\n{p.text}" if p.title else p.text for p in passages]
-    return models[1].embed(texts, "passage")
+    return checked_vectors(models[1], [_embedded_text(passage) for passage in passages])
 
 
 def _compute_batch(models: tuple[Extractor, Embedder], passages: Sequence[Passage]) -> Computed:
-    return models[0].extract(passages), _embed_batch(models, passages)
+    return checked_extractions(models[0], passages), _embed_batch(models, passages)
+
+
+def _embedded_text(passage: Passage) -> str:
+    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
+
+
+def _check_batch(
+    store: Store,
+    embedder: Embedder,
+    batch: Sequence[str],
+    vectors: NDArray[np.float32],
+    width: int | None,
+) -> None:
+    """Refuse a batch whose vectors do not fit those that are there; what made it sees no others."""
+    if width is not None and vectors.shape[1] != width:
+        (passage,) = store.texts(batch[:1])
+        check_width(embedder, _embedded_text(passage), vectors, width)
 
 
 def _assemble(

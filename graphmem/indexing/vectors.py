@@ -8,6 +8,7 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.embedding.checked import check_width, checked_vectors
 from graphmem.indexing.workers import compute_batches
 from graphmem.protocols import Embedder
 from graphmem.storage.store import Store
@@ -34,11 +35,12 @@ def embed_missing(
         tell: Told of every batch: how many are done, of how many that had no vector.
 
     Raises:
-        ModelError: The embedder failed.
+        ModelError: The embedder failed, or gave what cannot be searched; nothing of that is kept.
         StorageError: The store cannot be written.
     """
     missing = store.missing_vectors(list(text_of), embedder.fingerprint)
     batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    width = store.width(embedder.fingerprint)
     tell(0, len(missing))
     done = 0
     results = compute_batches(
@@ -50,10 +52,12 @@ def embed_missing(
     )
     with closing(results):
         for batch, vectors in results:
+            check_width(embedder, text_of[batch[0]], vectors, width)
+            width = vectors.shape[1]
             store.save_vectors(batch, embedder.fingerprint, vectors)
             done += len(batch)
             tell(done, len(missing))
 
 
 def _embed(models: tuple[None, Embedder], texts: Sequence[str]) -> NDArray[np.float32]:
-    return models[1].embed(texts, "passage")
+    return checked_vectors(models[1], texts)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.config import RetrievalConfig
+from graphmem.embedding.checked import checked_vectors
 from graphmem.graph.entity_dictionary import TokenHasher
 from graphmem.graph.entity_linking import Linked, link_questions
 from graphmem.graph.pagerank import entity_mass, passage_pagerank
@@ -83,7 +84,9 @@ class NameSearcher:
         asking = [i for i, candidates in enumerate(found) if candidates.asked]
         if self._facts is None or not config.fact_weight or not asking:
             return parts
-        asked = self._embedder.embed([found[i].asked for i in asking], "question")
+        width = self._snapshot.vectors.shape[1]
+        texts = [found[i].asked for i in asking]
+        asked = checked_vectors(self._embedder, texts, "question", width)
         for i, vector in zip(asking, asked, strict=True):
             names = [self._snapshot.labels[int(row)] for row in found[i].question]
             evidence = fact_evidence(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import block_array, csr_array
 
 from graphmem.config import LinearRagConfig
+from graphmem.embedding.checked import checked_vectors
 from graphmem.graph.entity_dictionary import TokenHasher
 from graphmem.protocols import Embedder
 from graphmem.searching.hipporag import Walk
@@ -197,7 +198,9 @@ class LinearSearcher:
         if not missing:
             return
         cuts = [cut_sentences(self._snapshot.passage(row)) for row in missing]
-        vectors = self._embedder.embed([sentence for cut in cuts for sentence in cut], "passage")
+        sentences = [sentence for cut in cuts for sentence in cut]
+        width = self._snapshot.vectors.shape[1]
+        vectors = checked_vectors(self._embedder, sentences, "passage", width)
         mentioned = [self._mentioned(row) for row in missing]
         named = find_entities(self._snapshot.dictionary, self._hasher, cuts, mentioned)
         for number, passage in enumerate(missing):

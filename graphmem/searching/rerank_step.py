@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
 from graphmem.config import SearchConfig
-from graphmem.errors import ConfigError, ModelError
+from graphmem.errors import ConfigError
 from graphmem.protocols import Embedder, FactFilter, Reranker
+from graphmem.reranking.checked import checked_scores
 from graphmem.searching.retriever import Retriever
 from graphmem.searching.scores import put_first
 from graphmem.searching.seeds import top_rows
@@ -60,12 +59,7 @@ class RereadingRetriever(Retriever):
         rows = top_rows(trace.scores, self.depth)
         passages = [self.snapshot.passage(int(row)) for row in rows]
         texts = [f"{p.title}\n{p.text}" if p.title else p.text for p in passages]
-        values = np.asarray(self.reranker.score(trace.question, texts), dtype=np.float32)
-        if values.shape != rows.shape or not np.isfinite(values).all():
-            raise ModelError(
-                f"{self.reranker.fingerprint}: expected {rows.size} finite scores, one for each "
-                f"passage, got {values.size} of shape {values.shape}"
-            )
+        values = checked_scores(self.reranker, trace.question, texts)
         return replace(
             trace, scores=put_first(trace.scores, rows, values), reread=Reread(rows, values)
         )

@@ -17,8 +17,9 @@ from graphmem.config import (
     RetrievalConfig,
     SearchConfig,
 )
+from graphmem.embedding.checked import checked_vectors
 from graphmem.errors import ConfigError, IndexMismatchError
-from graphmem.protocols import Embedder, FactFilter
+from graphmem.protocols import Embedder, FactFilter, TextKind
 from graphmem.searching.entity_walk import NameSearcher
 from graphmem.searching.hipporag import FactSearcher, Walk, within_margin
 from graphmem.searching.linearrag import LinearSearcher
@@ -114,15 +115,18 @@ class Retriever:
         """Questions with their vectors; the next ones are embedded while these are ranked."""
         parts = [questions[i : i + _EMBEDDED] for i in range(0, len(questions), _EMBEDDED)]
         if len(parts) == 1:
-            yield parts[0], self.embedder.embed(parts[0], "question")
+            yield parts[0], self._embed(parts[0])
             return
         with ThreadPoolExecutor(1) as ahead:
-            waiting = [ahead.submit(self.embedder.embed, part, "question") for part in parts[:1]]
+            waiting = [ahead.submit(self._embed, part) for part in parts[:1]]
             for i, part in enumerate(parts):
                 vectors = waiting.pop().result()
                 if i + 1 < len(parts):
-                    waiting.append(ahead.submit(self.embedder.embed, parts[i + 1], "question"))
+                    waiting.append(ahead.submit(self._embed, parts[i + 1]))
                 yield part, vectors
+
+    def _embed(self, texts: Sequence[str], kind: TextKind = "question") -> NDArray[np.float32]:
+        return checked_vectors(self.embedder, texts, kind, self.snapshot.vectors.shape[1])
 
     def _trace_block(
         self, questions: Sequence[str], vectors: NDArray[np.float32], config: SearchConfig
@@ -172,7 +176,7 @@ class Retriever:
                 return self._walked(question, entities, walk)
             case FactSearcher(), HippoRagConfig():
                 names = [self.snapshot.labels[int(row)] for row in entities]
-                phrases = searcher.nearest_phrases(self.embedder.embed(names, "passage"))
+                phrases = searcher.nearest_phrases(self._embed(names, "passage"))
                 scores = searcher.score_by_phrases(
                     searcher.walk_over_phrases(phrases, config).mass()
                 )
@@ -183,7 +187,7 @@ class Retriever:
         self, questions: Sequence[str], config: RetrievalConfig
     ) -> list[Candidates | None]:
         """The first `config.candidates` passages of every walk, None where there is no walk."""
-        vectors = self.embedder.embed(questions, "question")
+        vectors = self._embed(questions)
         walked = self.names.walks(questions, self._cosines(vectors), config)
         return [candidates for _, candidates in walked]
 

@@ -325,6 +325,13 @@ class Store:
             for (data,) in self._db.execute(query, (fingerprint, *values)):
                 yield np.frombuffer(data, dtype="<f4")
 
+    def width(self, fingerprint: str) -> int | None:
+        """Length of the vectors of this embedder, None where there are none."""
+        query = "SELECT length(data) / 4 FROM vectors WHERE fingerprint = ? LIMIT 1"
+        with _storage_errors(self._path):
+            row = self._db.execute(query, (fingerprint,)).fetchone()
+        return None if row is None else int(row[0])
+
     def missing_vectors(self, hashes: Sequence[str], fingerprint: str) -> list[str]:
         """Those of the hashes that have no vector of this embedder, in their order."""
         known: set[str] = set()
