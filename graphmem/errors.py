@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command line ends with; the only place where the numbers stand."""
+
+    DONE = 0
+    """What was asked for is done."""
+    FAILED = 1
+    """A failure at work: a model, a disk, a limit, an output that cannot be written."""
+    WRONG_INPUT = 2
+    """Wrong input or usage: nothing was done."""
+    LEFT_OUT = 3
+    """Done, but files or records that could not be read were left out."""
+
 
 class GraphmemError(Exception):
     """Base of all errors that graphmem raises on purpose. `exit_code` is the command line's."""
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
 
 class ConfigError(GraphmemError):
     """An option is unknown or out of range."""
 
-    exit_code = 2
+    exit_code = ExitCode.WRONG_INPUT
 
 
 class DataError(GraphmemError):
@@ -24,7 +39,7 @@ class DataError(GraphmemError):
         line: Line number, counted from 1, or None where lines mean nothing.
     """
 
-    exit_code = 2
+    exit_code = ExitCode.WRONG_INPUT
 
     def __init__(self, message: str, path: str = "", line: int | None = None) -> None:
         """Keep the place beside the message, so that programs can point at it too."""
@@ -65,13 +80,13 @@ class StorageError(GraphmemError):
 class IndexNotFoundError(GraphmemError):
     """No index at this place, or one that was never finished."""
 
-    exit_code = 2
+    exit_code = ExitCode.WRONG_INPUT
 
 
 class IndexMismatchError(GraphmemError):
     """The index was written with another format, model or option."""
 
-    exit_code = 2
+    exit_code = ExitCode.WRONG_INPUT
 
 
 class IndexLockedError(GraphmemError):

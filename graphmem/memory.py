@@ -31,7 +31,7 @@ from graphmem.indexing.indexer import (
     index_passages,
 )
 from graphmem.llm.fact_filter import ModelFactFilter
-from graphmem.llm.kept import read_usage
+from graphmem.llm.response_cache import read_usage
 from graphmem.model_specs import asks_a_model, find_models
 from graphmem.protocols import (
     ChatModel,

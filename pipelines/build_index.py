@@ -18,7 +18,7 @@ from graphmem.errors import GraphmemError
 from graphmem.evaluation.experiment import index_costs, load_datasets, scope_indexes
 from graphmem.evaluation.runs.indexes import IndexCache, Models, index_order
 from graphmem.evaluation.runs.specification import for_dataset, read_experiment
-from graphmem.rendering import text as render
+from graphmem.rendering.progress import progress
 
 
 def main() -> int:
@@ -41,7 +41,7 @@ def build(file: Path, folder: Path) -> None:
     datasets = load_datasets(experiment)
     cache = IndexCache(folder, Models())
     table = Table("data set", "index", "passages", "entities", "MB", "seconds", "")
-    with render.progress() as tell:
+    with progress() as tell:
         for spec, dataset in zip(experiment.datasets, datasets, strict=True):
             variants = [v for v in (for_dataset(v, spec) for v in experiment.variants) if v]
             for options in index_order(variants):

@@ -28,7 +28,7 @@ from graphmem.evaluation.runs.specification import read_experiment
 from graphmem.llm.openai import OpenAIChat
 from graphmem.llm.response_cache import CachedChat, ResponseCache
 from graphmem.llm.usage import Meter, cost, parse_budget
-from graphmem.rendering import text as render
+from graphmem.rendering.progress import progress
 from graphmem.types import Price
 
 
@@ -58,7 +58,7 @@ def answer(arguments: argparse.Namespace) -> None:
     budget = parse_budget(arguments.budget, price) if arguments.budget else None
     datasets = load_datasets(read_experiment(arguments.experiment))
     meter = Meter(budget) if budget else None
-    with ResponseCache(arguments.out / ANSWERS) as cache, render.progress() as tell:
+    with ResponseCache(arguments.out / ANSWERS) as cache, progress() as tell:
         judge = CachedChat(chat_model(arguments.judge), cache, meter) if arguments.judge else None
         answer_runs(
             arguments.out,

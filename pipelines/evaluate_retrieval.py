@@ -28,7 +28,7 @@ from rich.table import Table
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.experiment import rescore, run_experiment
 from graphmem.evaluation.runs.specification import read_experiment
-from graphmem.rendering import text as render
+from graphmem.rendering.progress import progress
 
 EXPECTED = Path(__file__).with_name("expected")
 RESULTS = Path(__file__).with_name("results")
@@ -71,7 +71,7 @@ def main() -> int:
             scores = rescore(arguments.out)
         else:
             experiment = read_experiment(arguments.experiment)
-            with render.progress() as tell:
+            with progress() as tell:
                 scores = run_experiment(
                     experiment, arguments.out, indexes=arguments.indexes, progress=tell
                 )

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from graphmem.answering.iterative import Iteration, clues, ircot, residual
 from graphmem.errors import ConfigError, EndpointError, ModelError
-from graphmem.llm.kept import KeptChat
 from graphmem.llm.openai import OpenAIChat
+from graphmem.llm.response_cache import CachedChat, ResponseCache
 from graphmem.llm.usage import Budget, Meter
 from graphmem.protocols import ChatModel
 from graphmem.types import Ranking
@@ -67,10 +67,10 @@ class Language:
         self._responses = responses
         self._recorded = recorded
         self._meter = Meter(settings.budget) if settings.budget else None
-        self._made: dict[str, KeptChat] = {}
+        self._made: dict[str, CachedChat] = {}
 
     @property
-    def extracting(self) -> KeptChat:
+    def extracting(self) -> CachedChat:
         """For extraction: the model that is named, else the one the index was made with.
 
         Raises:
@@ -79,7 +79,7 @@ class Language:
         return self._chat(self._recorded or os.environ.get(MODEL_VARIABLE, ""))
 
     @property
-    def answering(self) -> KeptChat:
+    def answering(self) -> CachedChat:
         """For questions: the model that is named, else GRAPHMEM_MODEL, else the index's own.
 
         Raises:
@@ -92,7 +92,7 @@ class Language:
         for chat in self._made.values():
             chat.flush()
 
-    def _chat(self, default: str) -> KeptChat:
+    def _chat(self, default: str) -> CachedChat:
         named = default if self.settings.model == "" else self.settings.model
         if not named:
             raise ConfigError(
@@ -102,7 +102,7 @@ class Language:
         name = named if isinstance(named, str) else ""
         if name not in self._made:
             chat = self._load(named) if isinstance(named, str) else named
-            self._made[name] = KeptChat(chat, self._responses, self._meter)
+            self._made[name] = CachedChat(chat, ResponseCache(self._responses), self._meter)
         return self._made[name]
 
     def _load(self, name: str) -> ChatModel:

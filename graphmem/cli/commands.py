@@ -26,8 +26,10 @@ from graphmem.cli.llm import (
 )
 from graphmem.cli.options import reranker_choice, with_preset, with_reranker
 from graphmem.errors import GraphmemError
+from graphmem.rendering import json as render_json
 from graphmem.rendering import llm_text as render_llm
 from graphmem.rendering import text as render
+from graphmem.rendering.progress import progress
 
 if TYPE_CHECKING:
     from graphmem.memory import GraphMemory
@@ -187,21 +189,21 @@ def _index(
             overlap=overlap,
             report=read,
         )
-        shown = render_llm.estimate_json(estimate) if as_json else None
+        shown = render_json.estimate_json(estimate) if as_json else None
         click.echo(_json(shown) if shown else render_llm.estimate_text(estimate))
         return
-    with render.progress() as progress:
+    with progress() as tell:
         report = memory.add(
             sources,
             passage_tokens=passage_tokens,
             overlap=overlap,
             workers=workers,
-            progress=progress,
+            progress=tell,
             report=read,
             max_failures=model.max_failures,
         )
     if as_json:
-        click.echo(render.json_text(render.index_json(report, read)))
+        click.echo(render_json.json_text(render_json.index_json(report, read)))
     else:
         click.echo(render.index_text(index, report, read))
         for line in render_llm.extraction_lines(memory, report):
@@ -253,7 +255,7 @@ def search_command(
     if question is not None:
         ranking, asked_for = model.search(memory, question, k or 5, preset)
         if as_json:
-            click.echo(_json({**render.ranking_json(ranking), **asked_for}))
+            click.echo(_json({**render_json.ranking_json(ranking), **asked_for}))
         else:
             click.echo(render.ranking_text(ranking))
             click.echo(render_llm.queries_text(asked_for), nl=False)
@@ -265,9 +267,9 @@ def search_command(
     if model.method:
         search_file(memory, model, model.method, asked, depth, preset, run_file, as_json)
         return
-    with render.progress() as progress:
+    with progress() as tell:
         whole = run_file is not None
-        rankings = search_all(memory, asked, depth, preset, progress, records=whole)
+        rankings = search_all(memory, asked, depth, preset, tell, records=whole)
         rankings = told_of_fall_backs(rankings, preset)
         if run_file:
             lines = write_run(run_file, asked, rankings, depth)
@@ -275,7 +277,9 @@ def search_command(
             return
         for item, ranking in zip(asked, rankings, strict=True):
             if as_json:
-                click.echo(render.json_text({"id": item.id, **render.ranking_json(ranking)}))
+                click.echo(
+                    render_json.json_text({"id": item.id, **render_json.ranking_json(ranking)})
+                )
             else:
                 heading = render.plain(f"{item.id}: {item.text}")
                 click.echo(f"{heading}\n{render.ranking_text(ranking)}\n")
@@ -298,7 +302,9 @@ def explain_command(
     Example: graphmem explain my.index "Who founded it?" --reranker maxsim
     """
     found = _open(index, **reranker_choice(**options)).explain(question, k, preset)
-    click.echo(_json(render.explanation_json(found)) if as_json else render.explanation_text(found))
+    click.echo(
+        _json(render_json.explanation_json(found)) if as_json else render.explanation_text(found)
+    )
 
 
 @main.command("stats")
@@ -339,8 +345,8 @@ def fetch_command() -> None:
     """
     from graphmem.embedding.weights import fetch_default_model
 
-    with render.progress() as progress:
-        folder = fetch_default_model(progress)
+    with progress() as tell:
+        folder = fetch_default_model(tell)
     click.echo(f"all-MiniLM-L6-v2: {folder}")
 
 
@@ -358,8 +364,8 @@ def demo_command(index: Path | None) -> None:
 
     with _demo_folder(index) as folder:
         memory = GraphMemory.open(folder)
-        with render.progress() as progress:
-            report = memory.add(sample_folder() / "corpus.jsonl", progress=progress)
+        with progress() as tell:
+            report = memory.add(sample_folder() / "corpus.jsonl", progress=tell)
         click.echo(f"indexed {report.passages} passages, {report.entities} entities\n")
         for asked in demo_questions():
             click.echo(render.explanation_text(memory.explain(asked.text, k=HITS)))
@@ -390,10 +396,10 @@ def _open(index: Path, **options: Any) -> GraphMemory:
 
     open_current(index)  # says what is wrong before any model is loaded
     memory = GraphMemory.open(index, **options)
-    with render.progress() as progress:
-        memory.prepare(progress)
+    with progress() as tell:
+        memory.prepare(tell)
     return memory
 
 
 def _json(value: Any) -> str:
-    return render.json_text(value, indent=2)
+    return render_json.json_text(value, indent=2)

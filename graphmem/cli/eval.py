@@ -11,6 +11,7 @@ import click
 from graphmem.cli.options import options_given, reranker_choice, with_reranker
 from graphmem.errors import ConfigError, DataError
 from graphmem.rendering import text as render
+from graphmem.rendering.progress import progress
 
 
 @click.command("eval")
@@ -76,8 +77,8 @@ def eval_command(
         return
     experiment = _experiment(targets, **options)
     folder = out or Path(f"{experiment.name}.results")
-    with render.progress() as progress:
-        scores = run_experiment(experiment, folder, indexes=indexes, progress=progress)
+    with progress() as tell:
+        scores = run_experiment(experiment, folder, indexes=indexes, progress=tell)
     _show(scores, folder, as_json)
 
 

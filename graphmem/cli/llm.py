@@ -12,8 +12,10 @@ import click
 
 from graphmem.cli.options import options_given, reranker_choice, with_reranker
 from graphmem.errors import ConfigError
+from graphmem.rendering import json as render_json
 from graphmem.rendering import llm_text as render_llm
 from graphmem.rendering import text as render
+from graphmem.rendering.progress import progress
 
 if TYPE_CHECKING:
     from graphmem.answering.chat_session import ChatSettings, Method
@@ -210,8 +212,8 @@ class AskingOptions:
         open_current(index)  # says what is wrong before any model is loaded
         fact_filter = self.fact_filter or "none"
         memory = GraphMemory.open(index, chat=self.model, fact_filter=fact_filter, **reranker)
-        with render.progress() as progress:
-            memory.prepare(progress)
+        with progress() as tell:
+            memory.prepare(tell)
         return memory
 
     def search(
@@ -247,10 +249,10 @@ class AskingOptions:
         steps = self.iterate or 0  # of "ircot" alone
         texts = [question.text for question in questions]
         failed: list[str] = []
-        with render.progress() as progress:
+        with progress() as tell:
             each = memory.search_each(texts, k, preset, method=method, steps=steps)
             for number, (question, found) in enumerate(zip(questions, each, strict=True), start=1):
-                progress("search", number, len(questions))
+                tell("search", number, len(questions))
                 if isinstance(found, ModelError):
                     failed.append(f"question {question.id}: {found}")
                     continue
@@ -283,8 +285,8 @@ def search_file(
         for question, ranking, asked in model.search_each(memory, questions, depth, preset, method):
             done.append((question, ranking))
             if run_file is None and as_json:
-                found = {"id": question.id, **render.ranking_json(ranking), **asked}
-                click.echo(render.json_text(found))
+                found = {"id": question.id, **render_json.ranking_json(ranking), **asked}
+                click.echo(render_json.json_text(found))
             elif run_file is None:
                 heading = render.plain(f"{question.id}: {question.text}")
                 click.echo(f"{heading}\n{render.ranking_text(ranking)}")
@@ -341,8 +343,8 @@ def ask_command(
     memory = asking.open(index, preset)
     ranking, asked = asking.search(memory, question, k, preset)
     if as_json:
-        found = render_llm.answer_json(memory.answer(ranking), ranking)
-        click.echo(render.json_text({**found, **asked}, indent=2))
+        found = render_json.answer_json(memory.answer(ranking), ranking)
+        click.echo(render_json.json_text({**found, **asked}, indent=2))
         return
     pieces = memory.stream_answer(ranking)
     while True:
@@ -351,7 +353,7 @@ def ask_command(
         except StopIteration as stop:
             answer = stop.value
             break
-        click.echo(render_llm.printable(piece), nl=False)
+        click.echo(render.printable(piece), nl=False)
     click.echo("\n")
     click.echo(render_llm.sources_text(answer, ranking))
     click.echo(render_llm.queries_text(asked), nl=False)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Self
 
+from graphmem.base.sqlite import connect_to_read
 from graphmem.base.text import content_hash
 from graphmem.errors import StorageError
 from graphmem.llm.prompts import as_json, estimate_tokens, request_tokens
@@ -46,39 +48,54 @@ INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (model, stage) DO UPD
 
 
 class ResponseCache:
-    """The SQLite file; safe for several threads and processes."""
+    """The SQLite file; safe for several threads and processes. Opened when it is first needed.
+
+    Args:
+        path: The file. Its folder must be there when the first answer is written.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, made if it is missing.
-
-        Raises:
-            StorageError: It cannot be opened or written, or is something else.
-        """
+        """Touch nothing yet."""
         self._path = path
         self._lock = threading.RLock()
         self._free: Counter[tuple[str, str]] = Counter()
-        self._closed = False
-        with self._errors():
-            self._db = sqlite3.connect(
-                path, timeout=60.0, isolation_level=None, check_same_thread=False
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The open file, made if it is missing; closed at the latest when the cache goes."""
+        if self._connection is None:
+            connection = sqlite3.connect(
+                self._path, timeout=60.0, isolation_level=None, check_same_thread=False
             )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            weakref.finalize(self, connection.close)
+        return self._connection
 
     def close(self) -> None:
-        """Close the file; once closed it stays so."""
+        """Write what is counted and close the file; it opens again when it is needed again."""
         with self._lock:
-            if self._closed:
+            if self._connection is None:
                 return
-            self._closed = True
             try:
-                if self._free:
-                    with self._transaction():
-                        self._write_free()
+                self.flush()
             finally:
-                self._db.close()
+                self._connection.close()
+                self._connection = None
+
+    def flush(self) -> None:
+        """Write what is counted but not yet in the ledger: answers that cost nothing."""
+        if self._free:
+            with self._transaction():
+                self._write_free()
 
     def __enter__(self) -> Self:
         """Return the open cache."""
@@ -89,8 +106,10 @@ class ResponseCache:
         self.close()
 
     def get(self, key: str) -> Completion | None:
-        """The answer kept under a key, marked as cached; None where there is none."""
+        """The answer kept under a key, marked as cached; None where there is none, or no file."""
         with self._errors():
+            if self._connection is None and not self._path.exists():
+                return None
             row = self._db.execute(
                 "SELECT text, prompt_tokens, completion_tokens, finish FROM responses"
                 " WHERE key = ?",
@@ -129,8 +148,7 @@ class ResponseCache:
 
     def usage(self) -> list[UsageLine]:
         """The ledger, over all runs, by model and stage."""
-        with self._transaction():
-            self._write_free()
+        self.flush()
         with self._errors():
             rows = self._db.execute("SELECT * FROM usage ORDER BY model, stage").fetchall()
         return [UsageLine(*row) for row in rows]
@@ -250,6 +268,10 @@ class CachedChat(ChatWrapper):
         """Ask anew when the same request comes again."""
         self._cache.forget(request_key(self.fingerprint, request))
 
+    def flush(self) -> None:
+        """Write what is counted but not yet in the ledger: answers that cost nothing."""
+        self._cache.flush()
+
     @contextmanager
     def _metered(self, request: ChatRequest) -> Iterator[list[Completion]]:
         """Reserve what the call can cost, and settle what it cost in the end."""
@@ -279,3 +301,19 @@ def request_key(fingerprint: str, request: ChatRequest) -> str:
     messages = [part for message in request.messages for part in (message.role, message.content)]
     schema = "" if request.schema is None else as_json(request.schema)
     return content_hash(_KEY_VERSION, fingerprint, schema, str(request.max_tokens), *messages)
+
+
+def read_usage(file: Path) -> list[UsageLine]:
+    """The ledger of such a file, by model and stage; none where there is no file. Writes nothing.
+
+    Raises:
+        StorageError: The file is damaged or something else.
+    """
+    if not file.exists():
+        return []
+    try:
+        with closing(connect_to_read(file)) as connection:
+            rows = connection.execute("SELECT * FROM usage ORDER BY model, stage").fetchall()
+    except sqlite3.Error as error:
+        raise StorageError(f"{file}: {error}") from error
+    return [UsageLine(*row) for row in rows]

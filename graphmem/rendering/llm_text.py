@@ -1,15 +1,12 @@
-"""What people and programs are shown of language models: answers, estimates, what was used."""
+"""What people are shown of language models: answers, estimates, what was used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import regex
-
-from graphmem.rendering.text import plain, reranker_json
+from graphmem.rendering.text import plain
 from graphmem.types import Answer, Hit, Ranking
 
 if TYPE_CHECKING:
@@ -18,22 +15,6 @@ if TYPE_CHECKING:
     from graphmem.memory import GraphMemory
 
 _FAILURES_SHOWN = 3
-# All that a terminal would obey, but for line ends.
-_CONTROL = regex.compile(r"[^\P{Cc}\n]|[\p{Cs}\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(piece: str) -> str:
-    r"""A piece of an answer without what a terminal would obey; line ends stay.
-
-    >>> printable("red:\x1b[31m\nAda")
-    'red: [31m\nAda'
-    """
-    return _CONTROL.sub(" ", piece)
-
-
-def estimate_json(estimate: Estimate) -> dict[str, Any]:
-    """What a run would take."""
-    return asdict(estimate)
 
 
 def estimate_text(estimate: Estimate) -> str:
@@ -114,25 +95,6 @@ def queries_text(asked: Mapping[str, Any]) -> str:
     if asked.get("enough"):
         lines.append("the model found the evidence sufficient\n")
     return "".join(lines)
-
-
-def answer_json(answer: Answer, ranking: Ranking) -> dict[str, Any]:
-    """An answer, the passages it rests on, and all that were read."""
-    hits = {hit.passage.id: hit for hit in ranking.hits}
-    return {
-        "question": answer.question,
-        "answer": answer.text,
-        "found": answer.found,
-        "route": ranking.route,
-        **reranker_json(ranking),
-        "sources": [
-            {"rank": hits[i].rank, "id": i, "title": hits[i].passage.title} for i in answer.passages
-        ],
-        "conflicts": [
-            {"claim": claim.text, "passages": list(claim.passages)} for claim in answer.conflicts
-        ],
-        "read": [hit.passage.id for hit in ranking.hits],
-    }
 
 
 def sources_text(answer: Answer, ranking: Ranking) -> str:

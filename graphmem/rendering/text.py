@@ -1,114 +1,48 @@
-"""What people and programs are shown: progress, text for eyes, JSON values."""
+"""Results for eyes: tables and paragraphs in which nothing can command a terminal."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import regex
 
-from graphmem.types import Hit, Passage, Ranking
+from graphmem.types import Hit, Ranking
 
 if TYPE_CHECKING:
-    from graphmem.explaining.explain import Explanation, HitExplanation, Node, Share
+    from graphmem.explaining.explain import Explanation, Node, Share
     from graphmem.indexing.indexer import IndexReport
-    from graphmem.protocols import Progress
     from graphmem.sources.files import ReadReport
 
-_STAGES = {
-    "downloading": "fetching the model",
-    "verifying": "verifying the model",
-    "read": "reading",
-    "extract": "asking the model",
-    "compute": "extracting and embedding",
-    "facts": "embedding facts",
-    "synonymy": "finding synonyms",
-    "sentences": "embedding sentences",
-    "assemble": "assembling the graph",
-    "search": "searching",
-}
 _SNIPPET = 160
-# Control characters, lone surrogates, and the marks that reverse the direction of what follows.
-_CONTROL = regex.compile(r"[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]+")
-_JSON_CONTROL = regex.compile(r"[\x7f-\x9f\p{Cs}]")  # the others are escaped in any JSON
+# Control characters but line ends, lone surrogates, other ends of lines and paragraphs, and the
+# marks that change the direction of what follows.
+_CONTROL = regex.compile(r"[^\P{Cc}\n]|[\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]")
 
 
-@contextmanager
-def progress() -> Iterator[Progress]:
-    """A callback that shows bars with rate and time left, and nothing where no terminal looks."""
-    if not sys.stderr.isatty():
-        yield lambda stage, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bars
-    from rich.text import Text
+def printable(text: str) -> str:
+    r"""Text without what a terminal would obey; line ends stay.
 
-    class Rate(ProgressColumn):
-        """Steps a second."""
-
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f}/s" if speed else "")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[str, Any] = {}
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-
-        def tell(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(_STAGES.get(stage, stage), total=None)
-            bars.update(tasks[stage], completed=done, total=total or None)
-
-        yield tell
+    >>> printable("red:\x1b[31m\nAda")
+    'red: [31m\nAda'
+    """
+    return _CONTROL.sub(" ", text)
 
 
 def plain(text: str) -> str:
-    r"""One line without control characters, which a terminal would obey.
+    r"""The same in one line, with single blanks.
 
     >>> plain("red:\x1b[31m\nAda")
     'red: [31m Ada'
     """
-    return " ".join(_CONTROL.sub(" ", text).split())
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    r"""JSON in Unicode, with every control character escaped.
-
-    >>> json_text({"title": "Åsa\x9b31m"})
-    '{"title": "Åsa\\u009b31m"}'
-    """
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return _JSON_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def index_json(report: IndexReport, read: ReadReport) -> dict[str, Any]:
-    """Counts of an index run."""
-    return {**asdict(report), "read": asdict(read)}
+    return " ".join(printable(text).split())
 
 
 def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
     """One paragraph on what an index run did."""
     lines = [
-        f"{index}: {report.passages:,} passages, {report.entities:,} entities"
+        f"{plain(str(index))}: {report.passages:,} passages, {report.entities:,} entities"
         + ("" if report.changed else " (nothing new)"),
         f"read {read.records:,} records in {read.files:,} files; {report.added:,} passages added, "
         f"{report.computed:,} extracted and embedded",
@@ -119,40 +53,6 @@ def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
             f"{read.skipped_files:,} files of other types (--verbose names them)"
         )
     return "\n".join(lines)
-
-
-def passage_json(passage: Passage) -> dict[str, Any]:
-    """All fields of a passage."""
-    return {
-        "id": passage.id,
-        "title": passage.title,
-        "text": passage.text,
-        "document": passage.document,
-        "position": passage.position,
-        "metadata": dict(passage.metadata),
-    }
-
-
-def _hit_json(hit: Hit) -> dict[str, Any]:
-    return {"rank": hit.rank, "score": hit.score, **passage_json(hit.passage)}
-
-
-def ranking_json(ranking: Ranking) -> dict[str, Any]:
-    """A ranking with all its hits."""
-    return {
-        "question": ranking.question,
-        "route": ranking.route,
-        **reranker_json(ranking),
-        "entities": list(ranking.entities),
-        "hits": [_hit_json(hit) for hit in ranking.hits],
-    }
-
-
-def reranker_json(ranking: Ranking) -> dict[str, Any]:
-    """Which reranker ordered how many hits; nothing where there was none."""
-    if not ranking.reranker:
-        return {}
-    return {"reranker": ranking.reranker, "reranked": ranking.reranked}
 
 
 def _heading(ranking: Ranking) -> str:
@@ -182,31 +82,6 @@ def ranking_text(ranking: Ranking) -> str:
     for hit in ranking.hits:
         lines += [_hit_line(hit), f"    {_snippet(hit.passage.text)}"]
     return "\n".join(lines)
-
-
-def explanation_json(explanation: Explanation) -> dict[str, Any]:
-    """An explanation; each hit carries its shares and its path."""
-    return {
-        "question": explanation.ranking.question,
-        "route": explanation.ranking.route,
-        **reranker_json(explanation.ranking),
-        "entities": list(explanation.ranking.entities),
-        "seeds": [asdict(share) for share in explanation.seeds],
-        "hits": [_reason_json(reason) for reason in explanation.hits],
-    }
-
-
-def _reason_json(reason: HitExplanation) -> dict[str, Any]:
-    return {
-        **_hit_json(reason.hit),
-        "entity_share": reason.entity_share,
-        "passage_share": reason.passage_share,
-        "shares": [asdict(share) for share in reason.shares],
-        "start": asdict(reason.start) if reason.start else None,
-        "path": [asdict(step) for step in reason.path],
-        "evidence": [asdict(part) for part in reason.evidence],
-        "reread": asdict(reason.reread) if reason.reread else None,
-    }
 
 
 def _node_text(node: Node) -> str:

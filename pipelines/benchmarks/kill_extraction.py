@@ -48,13 +48,13 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from graphmem import GraphMemory, Passage
-from graphmem.llm.kept import KeptChat
 from graphmem.llm.openai import OpenAIChat
+from graphmem.llm.response_cache import CachedChat, ResponseCache
 from graphmem.extraction.openie import LlmExtractor
 index, passages, tokens, concurrency = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 index.mkdir(parents=True, exist_ok=True)
-chat = KeptChat(OpenAIChat("smollm2", timeout=300, concurrency=int(concurrency)),
-                index / "responses.sqlite")
+chat = CachedChat(OpenAIChat("smollm2", timeout=300, concurrency=int(concurrency)),
+                  ResponseCache(index / "responses.sqlite"))
 extractor = LlmExtractor(chat, int(concurrency), entity_tokens=int(tokens),
                          triple_tokens=2 * int(tokens))
 memory = GraphMemory.open(index, embedder="hashing", extractor=extractor)

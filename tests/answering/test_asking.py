@@ -17,7 +17,7 @@ from graphmem.errors import (
     TooManyFailures,
 )
 from graphmem.llm.fact_filter import ModelFactFilter
-from graphmem.llm.kept import read_usage
+from graphmem.llm.response_cache import read_usage
 from graphmem.llm.scripted import ScriptedChat
 from graphmem.llm.usage import Budget
 from graphmem.storage.store import Store, text_hash

@@ -156,9 +156,11 @@ def test_a_file_that_is_something_else(tmp_path):
     path = tmp_path / "responses.sqlite"
     path.write_bytes(b"not a database at all, but long enough to be read as one" * 100)
     with pytest.raises(StorageError, match=r"responses\.sqlite"):
-        ResponseCache(path)
+        ResponseCache(path).get("k")
+    missing = ResponseCache(tmp_path / "missing" / "responses.sqlite")
+    assert missing.get("k") is None
     with pytest.raises(StorageError):
-        ResponseCache(tmp_path / "missing" / "responses.sqlite")
+        missing.put("k", Completion("a", 1, 1), "m", "s")
 
 
 def test_two_processes_can_share_the_file(cache, tmp_path):

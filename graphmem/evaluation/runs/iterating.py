@@ -17,7 +17,7 @@ from graphmem.answering.chat_session import (
     Method,
 )
 from graphmem.errors import ConfigError
-from graphmem.llm.kept import KeptChat
+from graphmem.llm.response_cache import CachedChat
 from graphmem.llm.usage import cost, parse_budget
 from graphmem.llm.wrapper import ChatWrapper
 from graphmem.protocols import ChatModel, Remembering
@@ -95,7 +95,7 @@ def _price(pair: list[Any]) -> Price:
     return Price(*map(float, numbers))
 
 
-def open_chat(settings: ChatSettings, out: Path) -> KeptChat:
+def open_chat(settings: ChatSettings, out: Path) -> CachedChat:
     """The chat model of an experiment, with its answers kept in the results folder.
 
     Raises:
