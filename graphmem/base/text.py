@@ -18,14 +18,32 @@ _TOKEN = regex.compile(
     r"|(?<![\p{L}\p{M}\p{N}]['’]?)\p{Lu}(?:[ \xa0]\p{Lu})+(?=[ \xa0]\p{Lu}\p{Ll})"
     r"|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
     r"|(?:(?![\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
-    r"[\p{L}\p{M}\p{N}])+"
+    r"[\p{L}\p{M}\p{N}]|(?<=\p{Cyrillic})['’‘`](?=\p{Cyrillic}))+"
 )
 _AFTER_INITIAL = (".", " ", "\xa0")
 _BETWEEN_INITIALS = dict.fromkeys(map(ord, _AFTER_INITIAL))
-_MARKED_LATIN = regex.compile(r"(?<=\p{Latin})\p{Mn}+")
-# Letters that are no other letter with a mark, but are written like one where they are missing.
+# Marks that may be left out, in a decomposed text: all of Latin, Greek, Arabic and Hebrew letters,
+# the stress and the dots of ё in Cyrillic (й and ї are other letters), the nukta of Devanagari,
+# the tatweel, which only makes an Arabic word longer, and the apostrophe inside Cyrillic words.
+_OPTIONAL = regex.compile(
+    r"(?<=[\p{Latin}\p{Greek}\p{Arabic}\p{Hebrew}])\p{Mn}+|(?<=\u0435)[\u0300\u0301\u0308]+"
+    r"|(?<=[\u0430\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456])[\u0300\u0301]+"
+    r"|\u093c|\u0640|(?<=\p{Cyrillic})['’‘`\u02bc](?=\p{Cyrillic})"
+)
+# Letters that are no other letter with a mark, but are written like one where they are missing;
+# letters of Persian and of old spellings in place of the Arabic ones.
 _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
+    | {"\u06cc": "\u064a", "\u0649": "\u064a", "\u06a9": "\u0643", "\u0671": "\u0627"}
+)
+# What does not show: format characters, fillers, private use, controls that are no white space.
+_INVISIBLE = regex.compile(
+    r"[[\p{Cf}\p{Default_Ignorable_Code_Point}\p{Co}\p{Cc}]--\p{White_Space}]+", regex.VERSION1
+)
+_CONTROLS = regex.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")
+# A word that goes on in the next line: with a small letter it is one word, else both parts are.
+_DIVIDED = regex.compile(
+    r"(?<=[\p{L}\p{M}])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?:(?=\p{Ll})|(?=\p{L})())"
 )
 _POSSESSIVE = regex.compile(r"['’ʼ＇]s?$", regex.IGNORECASE)
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -59,29 +77,62 @@ def tokens(text: str) -> list[str]:
 
 
 def normalise_token(token: str) -> str:
-    """Case folded, initials without stops and spaces, Latin letters without their marks.
+    """Case folded, initials without stops and spaces, without the marks that may be left out.
 
-    In other scripts marks are vowels and more, and stay.
+    Marks that make another letter stay, and so do vowel signs of Indic scripts.
 
     >>> [normalise_token(token) for token in ("Beyoncé", "Łódź", "Straße", "J. K.", "दिल्ली", "が")]
     ['beyonce', 'lodz', 'strasse', 'jk', 'दिल्ली', 'が']
+    >>> [normalise_token(token) for token in ("Алёна", "Йод", "П’ять", "Καρύδης", "مُحَمَّد")]
+    ['алена', 'йод', 'пять', 'καρυδησ', 'محمد']
     """
     folded = token.casefold()
     if token[1:2] in _AFTER_INITIAL:
         folded = folded.translate(_BETWEEN_INITIALS)
     if folded.isascii():
         return folded
-    bare = _MARKED_LATIN.sub("", unicodedata.normalize("NFD", folded))
+    bare = _OPTIONAL.sub("", unicodedata.normalize("NFD", folded))
     return unicodedata.normalize("NFC", bare).translate(_PLAIN)
 
 
 def compatible(text: str) -> str:
-    """NFKC: one form for letters that are written in several ways; most texts are in it already.
+    r"""One form for what is written in several ways: NFKC, `visible`; most texts are in it already.
 
-    >>> compatible("ﬁlm ｶﾞ")
-    'film ガ'
+    >>> compatible("ﬁlm ｶﾞ so\xadft")
+    'film ガ soft'
     """
-    return unicodedata.normalize("NFKC", text)
+    return unicodedata.normalize("NFKC", visible(text))
+
+
+def visible(text: str) -> str:
+    r"""The text without characters that do not show, and with words that line ends divide joined.
+
+    >>> visible("Raven\u200bscroft, Raven-\nscroft, Jean-\nPaul")
+    'Ravenscroft, Ravenscroft, Jean-Paul'
+    """
+    parts: list[str] = []
+    done = 0
+    for start, end, instead in invisible_spans(text):
+        parts += (text[done:start], instead)
+        done = end
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def invisible_spans(text: str) -> list[tuple[int, int, str]]:
+    r"""What `visible` leaves out: spans [start, end) and what takes their place, in order.
+
+    >>> invisible_spans("Jean-\nPaul\u2060")
+    [(4, 6, '-'), (10, 11, '')]
+    """
+    plain = text.isascii()
+    found = [
+        (*match.span(), "" if match[1] is None else match[0][0])
+        for match in (_DIVIDED.finditer(text) if "\n" in text else ())
+    ]
+    taken = {start for start, _, _ in found}
+    hidden = (_CONTROLS if plain else _INVISIBLE).finditer(text)
+    found += [(*match.span(), "") for match in hidden if match.start() not in taken]
+    return sorted(found)
 
 
 def token_spans(text: str) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from graphmem.searching.retriever import Retriever, require_positive
 from graphmem.searching.second_stage import FEATURES, parts_of_odds
 from graphmem.searching.seeds import top_rows
 from graphmem.searching.trace import Trace
+from graphmem.sources.markup import Reading, read
 from graphmem.types import Hit, Ranking
 
 NodeKind = Literal["entity", "passage"]
@@ -347,8 +348,9 @@ def _link(retriever: Retriever, walk: Walk, edge: Sequence[int]) -> str:
     if walk.names is retriever.snapshot.labels:
         return _linking_sentence(retriever, edge)
     text = retriever.snapshot.passage(node - len(walk.names)).text
-    place = _first_place(text, walk.names[name])
-    return _sentence_at(text, place) if place >= 0 else ""
+    reading = read(text)
+    place = _first_place(reading.text, walk.names[name])
+    return _sentence_at(text, reading, place) if place >= 0 else ""
 
 
 def _linking_sentence(retriever: Retriever, edge: Sequence[int]) -> str:
@@ -358,11 +360,12 @@ def _linking_sentence(retriever: Retriever, edge: Sequence[int]) -> str:
     passage = snapshot.passage(node - snapshot.entities)
     adjacency = snapshot.adjacency
     neighbours = adjacency.indices[adjacency.indptr[node] : adjacency.indptr[node + 1]]
-    columns = TokenHasher().columns([passage.text])
+    reading = read(passage.text)
+    columns = TokenHasher().columns([reading.text])
     matches = find_names(snapshot.dictionary, columns, np.sort(neighbours.astype(np.int64)))
     here = matches.starts[matches.entities == entity]
-    place = int(here[0]) if here.size else _first_place(passage.text, snapshot.labels[entity])
-    return _sentence_at(passage.text, place) if place >= 0 else ""
+    place = int(here[0]) if here.size else _first_place(reading.text, snapshot.labels[entity])
+    return _sentence_at(passage.text, reading, place) if place >= 0 else ""
 
 
 def _first_place(text: str, name: str) -> int:
@@ -372,13 +375,13 @@ def _first_place(text: str, name: str) -> int:
     return next((i for i in places if words[i : i + len(wanted)] == wanted), -1)
 
 
-def _sentence_at(text: str, token: int) -> str:
-    """The sentence of one token, as written."""
-    read = compatible(text)  # tokens are those of this form
-    start = token_spans(read)[token][0]
-    sentences = sentence_spans(read)
+def _sentence_at(text: str, reading: Reading, token: int) -> str:
+    """The sentence of one token of the reading of a text, as written."""
+    alike = compatible(reading.text)  # tokens are those of this form
+    start = token_spans(alike)[token][0]
+    sentences = sentence_spans(alike)
     number = next(i for i, (_, end) in enumerate(sentences) if start < end)
-    written = sentence_spans(text)
-    if len(written) == len(sentences):
-        read, sentences = text, written
-    return read[slice(*sentences[number])]
+    read_spans = sentence_spans(reading.text)
+    if len(read_spans) != len(sentences):
+        return alike[slice(*sentences[number])]
+    return text[slice(*reading.written(*read_spans[number]))]

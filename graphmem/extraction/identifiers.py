@@ -1,0 +1,39 @@
+"""Names that no language model is needed for: identifiers, and whole dates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from graphmem.base.dates import find_dates, whole_date
+from graphmem.base.identifiers import find_identifiers, quoted_identifiers
+from graphmem.sources.markup import as_read
+from graphmem.types import Passage
+
+VERSION = "1"
+"""Of what is found here."""
+
+
+def exact_names(passage: Passage) -> list[str]:
+    """Days as ISO 8601 has them, and identifiers as written, of a passage as written.
+
+    >>> exact_names(Passage("1", "On 7 April 1993 `numpy` broke #48213."))
+    ['1993-04-07', '48213', 'numpy']
+    """
+    names: list[str] = []
+    read = as_read(passage)
+    for text in (read.title, read.text):
+        dates = find_dates(text)
+        names += (day for _, _, days in dates for day in days)
+        for start, end in find_identifiers(text):
+            if not any(start < last and first < end for first, last, _ in dates):
+                names.append(text[start:end])
+    return names + quoted_identifiers(passage.text)
+
+
+def dates_as_days(names: Iterable[str]) -> list[str]:
+    """The names, with whole dates among them as ISO 8601 has them.
+
+    >>> dates_as_days(["Ada", "April 7, 1993"])
+    ['Ada', '1993-04-07']
+    """
+    return [said for name in names for said in (whole_date(name) or (name,))]

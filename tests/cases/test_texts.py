@@ -1,0 +1,131 @@
+"""What a passage says, however it is written: every spelling finds what its plain twin finds."""
+
+import pytest
+from twins import PEOPLE, found, index
+
+from graphmem.config import RetrievalConfig
+from graphmem.types import Passage
+
+
+def test_plain(tmp_path):
+    assert found(tmp_path) == len(PEOPLE)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda n: f"[{n}](people/{n.replace(' ', '-').lower()}.md)",
+        lambda n: f"[{n}][4]",
+        lambda n: f"{n}[^12]",
+        lambda n: f"**{n}**[@smith2001]",
+        lambda n: f"*{n.split()[0]}* {n.split()[1]}",
+        lambda n: f'<a href="/p?n=1&amp;m=2">{n}</a>',
+        lambda n: "{} <b>{}</b>".format(*n.split()),
+        lambda n: n.replace(" ", "&nbsp;"),
+        lambda n: f"[[{n}]]",
+        lambda n: f"[[Page about it|{n}]]",
+        lambda n: "'''{}''' ''{}''".format(*n.split()),
+        lambda n: f":person:`{n}`",
+        lambda n: f"`{n} <https://example.org/x>`_",
+        lambda n: "\\textbf{{{}}} \\emph{{{}}}~\\cite{{smith}}".format(*n.split()),
+        lambda n: "\x1b[1m{}\x1b[0m \x1b[31m{}\x1b[0m".format(*n.split()),
+        lambda n: f"<@U024BE7LH|{n}>",
+    ],
+)
+def test_names_in_markup(tmp_path, written):
+    assert found(tmp_path, written) >= 11
+
+
+@pytest.mark.parametrize(
+    "sign", ["\u00ad", "\u200b", "\u200d", "\u2060", "\ufeff", "\x02", "\ue001"]
+)
+def test_names_with_signs_that_do_not_show(tmp_path, sign):
+    assert found(tmp_path, lambda n: f"{n[:-3]}{sign}{n[-3:]}") >= 11
+
+
+@pytest.mark.parametrize("end", ["-\n", "\u2010\n  ", "\u00ad\n"])
+def test_names_divided_by_line_ends(tmp_path, end):
+    assert found(tmp_path, lambda n: f"{n[:-3]}{end}{n[-3:]}") >= 11
+
+
+IDENTIFIERS = [
+    lambda i: f"#{48213 + 7 * i}",
+    lambda i: f"0x8007c54{i:x}",
+    lambda i: f"91{i:02}-44-C",
+    lambda i: f"PPR-71{i:02}",
+    lambda i: f"amber_inlet_{PEOPLE[i][1].lower()}",
+    lambda i: f"10.3.0.{i + 17}",
+    lambda i: f"inlet{i}@example.org",
+    lambda i: f"https://example.org/log/{i}?all=1",
+    lambda i: f"/var/log/inlet/{i}.log",
+    lambda i: f"pump.inlet.{PEOPLE[i][1].lower()}",
+    lambda i: f"read{PEOPLE[i][1]}Inlet",
+    lambda i: f"2.{i}.13",
+    lambda i: f"9f86d08{i:x}",
+    lambda i: f"978-3-16-1484{i:02}-0",
+    lambda i: f"order number {5120 + i}",
+]
+HELD = "A shipment to {bridge} was held back because of {name}, as the log says."
+CAUSE = "The cause of {name} was a worn seal in the {town} pump; it was replaced in spring."
+NUMBER = {name: i for i, (name, _, _) in enumerate(PEOPLE)}
+
+
+@pytest.mark.parametrize("written", IDENTIFIERS)
+def test_identifiers(tmp_path, written):
+    def code(name):
+        return written(NUMBER[name])
+
+    passages = [
+        passage
+        for i, (name, bridge, town) in enumerate(PEOPLE)
+        for passage in (
+            Passage(f"a{i}", HELD.format(bridge=bridge, name=code(name))),
+            Passage(f"b{i}", CAUSE.format(town=town, name=code(name))),
+        )
+    ]
+    asked = [
+        f"Why was the shipment to {bridge} held back: which pump had the worn seal?"
+        for _, bridge, _ in PEOPLE
+    ]
+    rankings = index(tmp_path, passages).search(asked, 5, RetrievalConfig())
+    hits = [{hit.passage.id for hit in ranking.hits} for ranking in rankings]
+    assert sum(f"b{i}" in ids for i, ids in enumerate(hits)) >= 11
+
+
+@pytest.mark.parametrize("question", ["what is ppr-7101?", "What broke PPR-7101 in York?"])
+def test_questions_name_identifiers(tmp_path, question):
+    passages = [Passage(str(i), f"The pump failed with PPR-710{i}.") for i in range(4)]
+    (ranking,) = index(tmp_path, passages).search([question], 1, RetrievalConfig())
+    assert ranking.entities == ("PPR-7101",) and ranking.hits[0].passage.id == "1"
+
+
+DAYS = ["3 May 1991", "May 3rd, 1991", "3. Mai 1991", "1991-05-03", "3 May, 1991", "3-May-1991"]
+
+
+@pytest.mark.parametrize("written", [*DAYS, "1991/05/03", "03.05.1991", "1991年5月3日", "19910503"])
+def test_one_day_in_two_spellings(tmp_path, written):
+    passages = [
+        Passage("a", f"The Kestrel Bridge opened on {written} after two years of work."),
+        Passage("b", "On May 3, 1991 the harbour of Aldwick was closed because of a storm."),
+        *(
+            Passage(f"c{i}", f"On May {i + 4}, 1991 the harbour of {town} was closed.")
+            for i, (_, _, town) in enumerate(PEOPLE)
+        ),
+    ]
+    retriever = index(tmp_path, passages)
+    asked = ["Which harbour was closed when the Kestrel Bridge opened?", f"What was on {written}?"]
+    first, second = retriever.search(asked, 4, RetrievalConfig())
+    assert {"a", "b"} <= {hit.passage.id for hit in first.hits}
+    assert "1991-05-03" in second.entities
+
+
+def test_a_date_with_two_readings_leads_to_both_days(tmp_path):
+    passages = [
+        Passage("a", "The Kestrel Bridge opened on 03/04/1993."),
+        Passage("b", "On 3 April 1993 a storm came to Aldwick."),
+        Passage("c", "On 4 March 1993 a storm came to Burnsall."),
+    ]
+    (ranking,) = index(tmp_path, passages).search(
+        ["Where was the storm when the Kestrel Bridge opened?"], 3, RetrievalConfig()
+    )
+    assert {hit.passage.id for hit in ranking.hits} == {"a", "b", "c"}
