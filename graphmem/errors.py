@@ -37,14 +37,20 @@ class DataError(GraphmemError):
         message: What was expected and what stands there instead.
         path: The file, "-" for standard input.
         line: Line number, counted from 1, or None where lines mean nothing.
+        hint: What would help.
     """
 
     exit_code = ExitCode.WRONG_INPUT
 
-    def __init__(self, message: str, path: str = "", line: int | None = None) -> None:
+    def __init__(
+        self, message: str, path: str = "", line: int | None = None, hint: str = ""
+    ) -> None:
         """Keep the place beside the message, so that programs can point at it too."""
         place = f"{path}:{line}" if line is not None else path
-        super().__init__(f"{place}: {message}" if place else message)
+        whole = f"{message}; {hint}" if hint else message
+        super().__init__(f"{place}: {whole}" if place else whole)
+        self.message = message
+        self.hint = hint
         self.path = path
         self.line = line
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, overload
@@ -15,7 +17,7 @@ from graphmem.answering.chat_session import ChatSettings, Language
 from graphmem.answering.facade import Asking
 from graphmem.answering.facade import Preset as Preset
 from graphmem.config import HippoRag2Config, SearchConfig, preset
-from graphmem.errors import ConfigError
+from graphmem.errors import ConfigError, DataError
 from graphmem.explaining.explain import Explanation, explain
 from graphmem.extraction import load_extractor
 from graphmem.extraction.estimate import Estimate
@@ -45,11 +47,15 @@ from graphmem.protocols import (
 from graphmem.reranking import load_reranker
 from graphmem.searching.rerank_step import RERANK_DEPTH, RereadingRetriever, require_depth
 from graphmem.searching.retriever import Retriever
-from graphmem.sources.files import ReadReport, Sources, gather_passages
+from graphmem.sources.files import Sources, gather_passages
+from graphmem.sources.options import ReadOptions as ReadOptions
+from graphmem.sources.options import ReadReport as ReadReport
 from graphmem.storage.snapshot import open_current
 from graphmem.storage.statistics import index_statistics
 from graphmem.storage.store import Store
 from graphmem.types import Passage, Price, Ranking
+
+logger = logging.getLogger(__name__)
 
 FACT_FILTERS = ("none", "margin", "model")
 _MARGIN, _LEAST_COSINE = 0.1, 0.3  # of the fact filter without a model
@@ -189,19 +195,24 @@ class GraphMemory(Asking):
         workers: int | None = None,
         progress: Progress | None = None,
         report: ReadReport | None = None,
+        reading: ReadOptions | None = None,
         max_failures: float = MAX_FAILURES,
     ) -> IndexReport:
         """Add passages, or files and folders that hold them. What is there already is not redone.
 
+        A file or record that cannot be read is left out, and named in `report` or else in a
+        warning; where none can be read, that is an error, and with `reading.strict` the first is.
+
         Args:
             sources: Paths ("-" is standard input), or passages.
-            passage_tokens: Longer texts of files are cut at sentence ends into passages of at most
-                this many tokens; None is what the embedder reads whole, and no limit where triples
-                are imported, which belong to whole records.
+            passage_tokens: Longer texts are cut at sentence ends into passages of at most this many
+                tokens, with ids "ID#0", "ID#1", … and the document ID; None is what the embedder
+                reads whole, and no limit where triples are imported, which belong to whole records.
             overlap: Tokens that a piece repeats of the one before.
             workers: Processes that extract and embed; None is one for each core.
             progress: Told of every batch.
-            report: Counts what was read.
+            report: Counts what was read, and names what was left out.
+            reading: How files, folders and records are read.
             max_failures: Passages that a chat model may fail on: below 1 a share, judged from the
                 twentieth on, from 1 a number. They are tried again by the next `add`.
 
@@ -215,7 +226,8 @@ class GraphMemory(Asking):
                 goes on from there.
             TooManyFailures: More passages failed than allowed; what succeeded is kept.
         """
-        passages = self._passages(sources, passage_tokens, overlap, report)
+        read = ReadReport() if report is None else report
+        passages = self._some(self._passages(sources, passage_tokens, overlap, read, reading))
         self.prepare(progress)
         settings = dict(self._settings)
         if asks_a_model(settings["extractor_spec"]):
@@ -235,6 +247,10 @@ class GraphMemory(Asking):
             )
         finally:
             self._language.flush()
+        if report is None:
+            for item in (*read.left_out, *read.bad_records):
+                where = item.path if item.line is None else f"{item.path}:{item.line}"
+                logger.warning("left out: %s: %s", ascii(where)[1:-1], item.reason)
         self.__dict__.pop("retriever", None)
         return done
 
@@ -246,6 +262,7 @@ class GraphMemory(Asking):
         passage_tokens: int | None = None,
         overlap: int = 0,
         report: ReadReport | None = None,
+        reading: ReadOptions | None = None,
     ) -> Estimate:
         """What adding these would take of the chat model; calls and writes nothing.
 
@@ -256,13 +273,14 @@ class GraphMemory(Asking):
             price: Of a million tokens, for the cost.
             passage_tokens: As for `add`.
             overlap: As for `add`.
-            report: Counts what was read.
+            report: Counts what was read, and names what was left out.
+            reading: As for `add`.
 
         Raises:
             DataError: The input is malformed.
             IndexMismatchError: The index was made with another extractor or embedder.
         """
-        passages = self._passages(sources, passage_tokens, overlap, report)
+        passages = self._passages(sources, passage_tokens, overlap, report, reading)
         self.prepare()
         name = self.extractor.fingerprint
         exists = (self.path / STORE).exists()
@@ -290,6 +308,7 @@ class GraphMemory(Asking):
         passage_tokens: int | None,
         overlap: int,
         report: ReadReport | None,
+        reading: ReadOptions | None,
     ) -> Iterable[Passage]:
         return gather_passages(
             sources,
@@ -297,7 +316,29 @@ class GraphMemory(Asking):
             passage_tokens=passage_tokens or self._passage_tokens(),
             overlap=overlap,
             report=report,
+            options=reading or ReadOptions(),
+            known=self._known_sources,
         )
+
+    def _known_sources(self, names: Sequence[str]) -> Mapping[str, str]:
+        if not (self.path / STORE).exists():
+            return {}
+        with Store.read(self.path / STORE) as store:
+            return store.sources(names)
+
+    def _some(self, passages: Iterable[Passage]) -> Iterable[Passage]:
+        """The same passages; the first is read now, so that no folder is made for none.
+
+        Raises:
+            DataError: There is none, and no index to leave as it is.
+        """
+        rest = iter(passages)
+        first = next(rest, None)
+        if first is None:
+            if not (self.path / STORE).exists():
+                raise DataError("no passages in the input: every source is empty")
+            return ()
+        return chain([first], rest)
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Fetch what the embedder needs, where it is not here yet; `add` does so too.

@@ -25,7 +25,12 @@ from graphmem.cli.llm import (
     with_indexing_options,
 )
 from graphmem.cli.options import reranker_choice, with_preset, with_reranker
-from graphmem.errors import GraphmemError
+from graphmem.cli.reading import (
+    formats_command,
+    reading_options,
+    with_reading_options,
+)
+from graphmem.errors import ExitCode, GraphmemError
 from graphmem.rendering import json as render_json
 from graphmem.rendering import llm_text as render_llm
 from graphmem.rendering import text as render
@@ -98,6 +103,7 @@ def _with_index_options(command: F) -> F:
         click.option(
             "--workers", type=click.IntRange(min=1), help="Processes; default: one for each core."
         ),
+        with_reading_options,
         with_indexing_options,
         _with_json,
     ]
@@ -112,7 +118,8 @@ def _with_index_options(command: F) -> F:
 def main(verbose: bool) -> None:
     """Long-term memory for language models: search that takes several hops.
 
-    Exit codes: 0 done, 1 a failure at work, 2 wrong input or usage.
+    Exit codes: 0 done, 1 a failure at work, 2 wrong input or usage, 3 done, but files or records
+    that could not be read were left out.
 
     Example: graphmem demo
     """
@@ -129,10 +136,15 @@ def main(verbose: bool) -> None:
 @main.command("index")
 @_with_index_options
 def index_command(index: Path, **options: Any) -> None:
-    """Index files and folders (.txt .md .jsonl .json .csv .tsv, also .gz; - is standard input).
+    """Index files and folders: records, texts, documents (graphmem formats lists them; - is stdin).
 
     Adds to an index that exists. What is indexed already is not computed again, and a run that
-    was stopped goes on where it was.
+    was stopped goes on where it was. Files and records that cannot be read are left out and
+    listed at the end; the exit code is 3 then.
+
+    Example: graphmem index notes --index my.index --exclude 'drafts/**' --gitignore
+
+    Example: graphmem index export.csv --index my.index --text-field body --delimiter ';'
 
     Example: graphmem index corpus.jsonl --index my.index
 
@@ -169,8 +181,9 @@ def _index(
     **options: Any,
 ) -> None:
     from graphmem.memory import GraphMemory
-    from graphmem.sources.files import ReadReport
+    from graphmem.sources.options import ReadReport
 
+    reading = reading_options(options)
     model = IndexingOptions(**options)
     memory = GraphMemory.open(
         index,
@@ -188,6 +201,7 @@ def _index(
             passage_tokens=passage_tokens,
             overlap=overlap,
             report=read,
+            reading=reading,
         )
         shown = render_json.estimate_json(estimate) if as_json else None
         click.echo(_json(shown) if shown else render_llm.estimate_text(estimate))
@@ -200,6 +214,7 @@ def _index(
             workers=workers,
             progress=tell,
             report=read,
+            reading=reading,
             max_failures=model.max_failures,
         )
     if as_json:
@@ -208,6 +223,9 @@ def _index(
         click.echo(render.index_text(index, report, read))
         for line in render_llm.extraction_lines(memory, report):
             click.echo(line)
+        click.echo(render.left_out_text(read), nl=False)
+    if not read.complete:
+        click.get_current_context().exit(ExitCode.LEFT_OUT)
 
 
 @main.command("search")
@@ -377,7 +395,7 @@ def demo_command(index: Path | None) -> None:
         click.echo(f'to ask it yourself: graphmem search {kept} "your question"')
 
 
-for command in (ask_command, export_command, eval_command, data_group):
+for command in (formats_command, ask_command, export_command, eval_command, data_group):
     main.add_command(command)
 
 

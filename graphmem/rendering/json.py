@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from graphmem.explaining.explain import Explanation, HitExplanation
     from graphmem.extraction.estimate import Estimate
     from graphmem.indexing.indexer import IndexReport
-    from graphmem.sources.files import ReadReport
+    from graphmem.sources.options import ReadReport
 
 _JSON_CONTROL = regex.compile(r"[\x7f-\x9f\p{Cs}]")  # the others are escaped in any JSON
 
@@ -30,8 +30,10 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def index_json(report: IndexReport, read: ReadReport) -> dict[str, Any]:
-    """Counts of an index run."""
-    return {**asdict(report), "read": asdict(read)}
+    """Counts of an index run, and what it left out."""
+    said = asdict(read)
+    counts = ("files", "records", "passages", "skipped_empty", "skipped_files")
+    return {**asdict(report), "read": {name: said.pop(name) for name in counts}, **said}
 
 
 def passage_json(passage: Passage) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from graphmem.types import Hit, Ranking
 if TYPE_CHECKING:
     from graphmem.explaining.explain import Explanation, Node, Share
     from graphmem.indexing.indexer import IndexReport
-    from graphmem.sources.files import ReadReport
+    from graphmem.sources.options import LeftOut, ReadReport
 
 _SNIPPET = 160
+_MOST_SHOWN = 50  # files and records that were left out, of each
 # Control characters but line ends, lone surrogates, other ends of lines and paragraphs, and the
 # marks that change the direction of what follows.
 _CONTROL = regex.compile(r"[^\P{Cc}\n]|[\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]")
@@ -52,7 +54,46 @@ def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
             f"skipped: {read.skipped_empty:,} records without text, "
             f"{read.skipped_files:,} files of other types (--verbose names them)"
         )
+    if read.encodings:
+        names = Counter(read.encodings.values())
+        said = ", ".join(f"{count:,} in {name}" for name, count in sorted(names.items()))
+        lines.append(f"not in UTF-8: {said} (--json names the files)")
     return "\n".join(lines)
+
+
+def left_out_text(read: ReadReport) -> str:
+    """A list of the files and records that were left out, "" where there are none."""
+    if read.complete:
+        return ""
+    counts = [
+        (len(read.left_out), "file", "files"),
+        (read.skipped_records, "record", "records"),
+    ]
+    said = " and ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n)
+    shown = [*read.left_out[:_MOST_SHOWN], *read.bad_records[:_MOST_SHOWN]]
+    lines = [f"left out: {said}", *map(_left_out_line, shown)]
+    hidden = len(read.left_out) + read.skipped_records - len(shown)
+    if hidden:
+        lines.append(f"  … and {hidden:,} more (--json names them)")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _left_out_line(item: LeftOut) -> str:
+    place = item.path if item.line is None else f"{item.path}:{item.line}"
+    return "  " + plain(f"{place}: {item.reason}" + (f"; {item.hint}" if item.hint else ""))
+
+
+def formats_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the kinds of files that can be read."""
+    lines = []
+    for row in rows:
+        endings = row["endings"]
+        shown = " ".join(endings[:6]) + (" …" if len(endings) > 6 else "")
+        need = ""
+        if row["extra"]:
+            need = f"graphmem[{row['extra']}]" + ("" if row["ready"] else " (not installed)")
+        lines.append(f"{row['name']:10} {shown:34} {row['title']:52} {need}".rstrip())
+    return "\n".join([*lines, "each also with .gz; any other file of text is read as text"])
 
 
 def _heading(ranking: Ranking) -> str:

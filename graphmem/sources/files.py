@@ -1,27 +1,51 @@
-"""Files and folders of texts and records, read as a stream of passages."""
+"""Files and folders of documents and records, read as a stream of passages."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import os
 import re
+import shutil
 import sys
+import tempfile
 import zlib
-from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError
-from graphmem.sources.chunking import TokenCounter, cut_passages
+from graphmem.sources.chunking import Document, TokenCounter, cut_documents, cut_passages
+from graphmem.sources.encoding import SAMPLE, codec_name, find_encoding
+from graphmem.sources.folders import (
+    STANDARD_INPUT,
+    Found,
+    KnownSources,
+    find_files,
+    name_documents,
+)
+from graphmem.sources.formats import (
+    BY_NAME,
+    FORMATS,
+    HEAD,
+    RECORDS,
+    Format,
+    OtherTypeError,
+    by_ending,
+    tell_format,
+)
+from graphmem.sources.formats.content import Content, one_line
+from graphmem.sources.options import LeftOut, ReadOptions
+from graphmem.sources.options import ReadReport as ReadReport
 from graphmem.sources.records import (
     Place,
+    Skip,
     clean_text,
     parse_lines,
     parse_list,
@@ -33,49 +57,17 @@ from graphmem.types import Passage
 
 logger = logging.getLogger(__name__)
 
-FILE_TYPES = (".txt", ".md", ".jsonl", ".json", ".csv", ".tsv")
-"""What is read, each also with .gz behind it."""
+FILE_TYPES = tuple(ending for item in FORMATS for ending in item.endings)
+"""Endings of what is read, each also with .gz behind it."""
 
-_TYPE_LIST = ", ".join(FILE_TYPES) + " (each also as .gz)"
 _CHUNK = 1 << 20
-_PARSERS: dict[str, Callable[[Iterable[str], str], Iterator[tuple[Place, dict[str, Any]]]]] = {
-    ".jsonl": parse_lines,
-    ".json": parse_list,
-    ".csv": parse_rows,
-    ".tsv": partial(parse_rows, delimiter="\t"),
-}
 _JSON_LIST = re.compile(r"\s*\[\s*(\{|$)")
-_FENCE = ("```", "~~~")
+_STRICT = ReadOptions(strict=True)
 
 Sources = str | os.PathLike[str] | Passage | Sequence[str | os.PathLike[str]] | Iterable[Passage]
 """Paths or passages, one or several."""
 
-
-@dataclass(slots=True)
-class ReadReport:
-    """Counts of one reading; they grow while the passages are consumed.
-
-    Attributes:
-        files: Files opened, standard input included.
-        records: Records (lines, items, rows, whole text files) read, blank ones included.
-        passages: Passages made of them.
-        skipped_empty: Records without text.
-        skipped_files: Files in folders of another type, or links that lead out of the folder.
-    """
-
-    files: int = 0
-    records: int = 0
-    passages: int = 0
-    skipped_empty: int = 0
-    skipped_files: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    kind: str  # one of FILE_TYPES, "-" for standard input
-    name: str  # relative to the folder that was given, with "/"; an id for text files
-    named: bool  # given by name, not found in a folder
+Records = Iterator[tuple[Place, dict[str, Any]]]
 
 
 def gather_passages(
@@ -85,21 +77,21 @@ def gather_passages(
     passage_tokens: int,
     overlap: int = 0,
     report: ReadReport | None = None,
+    options: ReadOptions = _STRICT,
+    known: KnownSources | None = None,
 ) -> Iterable[Passage]:
-    """Passages as they are given, or those of files and folders by `read_passages`.
+    """Passages as they are given, or those of files and folders, cut where they are too long.
 
     Raises:
-        DataError: Paths and passages are given at once; else as for `read_passages`.
+        DataError: Paths and passages are given at once, or something else; else as for
+            `read_passages`.
         ConfigError: As for `read_passages`.
     """
-    items = [sources] if isinstance(sources, str | os.PathLike | Passage) else list(sources)
-    passages = [item for item in items if isinstance(item, Passage)]
-    for item in items:
-        if not isinstance(item, str | os.PathLike | Passage):
-            raise DataError(f"expected a path or a Passage, not a {type(item).__name__}")
-    paths = [str(item) for item in items if not isinstance(item, Passage)]
+    passages, paths = _sorted_out(sources)
     if not paths:
-        return passages
+        return cut_passages(
+            passages, count_tokens=count_tokens, passage_tokens=passage_tokens, overlap=overlap
+        )
     if passages:
         raise DataError("expected paths or passages, not both at once")
     return read_passages(
@@ -108,7 +100,49 @@ def gather_passages(
         passage_tokens=passage_tokens,
         overlap=overlap,
         report=report,
+        options=options,
+        known=known,
     )
+
+
+def _sorted_out(sources: Any) -> tuple[list[Passage], list[str]]:
+    """Passages and paths among what was given.
+
+    Raises:
+        DataError: Something is neither; says how a passage is made of it.
+    """
+    if isinstance(sources, str | os.PathLike | Passage | Mapping | bytes):
+        sources = [sources]
+    elif not isinstance(sources, Iterable):
+        raise DataError(f"expected paths or Passage objects, not {_shown(sources)}")
+    passages, paths = [], []
+    for number, item in enumerate(sources, 1):
+        if isinstance(item, Passage):
+            passages.append(item)
+        elif isinstance(item, str | os.PathLike):
+            paths.append(os.fspath(item))
+        else:
+            raise _no_passage(item, number)
+    return passages, paths
+
+
+def _no_passage(item: Any, number: int) -> DataError:
+    known = ("id", "text", "title", "document", "position", "metadata")
+    message = f"item {number}: expected a path or a Passage, not {_shown(item)}"
+    if isinstance(item, Mapping):
+        missing = [key for key in ("id", "text") if key not in item]
+        other = [key for key in item if key not in known]
+        if missing:
+            message += f" without the key {' and '.join(map(repr, missing))}"
+        hint = "make Passage(id=..., text=..., title=...)" if missing else "make Passage(**item)"
+        if other:
+            hint += f"; {', '.join(map(repr, other))} belong into its metadata={{...}}"
+        return DataError(message, hint=hint)
+    return DataError(message, hint="make Passage(id=..., text=...)")
+
+
+def _shown(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def read_passages(
@@ -118,18 +152,31 @@ def read_passages(
     passage_tokens: int,
     overlap: int = 0,
     report: ReadReport | None = None,
+    options: ReadOptions = _STRICT,
+    known: KnownSources | None = None,
 ) -> Iterator[Passage]:
     """Read files and folders as passages that fit the budget, in a stream.
 
-    As `read_records`, then `graphmem.sources.chunking.cut_passages`.
+    As `read_records`, then `graphmem.sources.chunking.cut_passages`; documents are cut where
+    their structure allows, and their pieces say in their metadata where they stand.
+
+    Args:
+        sources: Files, folders and "-".
+        count_tokens: Length of each text in the embedder's tokens.
+        passage_tokens: Budget of tokens for a title and a text.
+        overlap: Tokens that a piece repeats of the one before.
+        report: Counts what is read, and names what is left out.
+        options: How to read.
+        known: Looks up the names of documents in the index that they are added to.
 
     Raises:
-        DataError: A source is missing, unreadable or malformed.
+        DataError: A source is missing, nothing at all can be read, or with `options.strict`
+            anything cannot.
         ConfigError: The budget is too small, or the overlap not below it.
     """
     report = ReadReport() if report is None else report
-    pieces = cut_passages(
-        read_records(sources, report=report),
+    pieces = cut_documents(
+        _documents(sources, report, options, known),
         count_tokens=count_tokens,
         passage_tokens=passage_tokens,
         overlap=overlap,
@@ -141,20 +188,32 @@ def _counted(passages: Iterable[Passage], report: ReadReport) -> Iterator[Passag
     for passage in passages:
         report.passages += 1
         yield passage
+    if not report.passages and (not report.complete or report.skipped_files):
+        raise _nothing(report)
+
+
+def _nothing(report: ReadReport) -> DataError:
+    """What to raise where nothing but unfit files was given."""
+    first, *others = [*report.left_out, *report.bad_records, *report.other_files]
+    more = f" (and {len(others)} more: no file to read)" if others else ""
+    return DataError(f"{first.reason}{more}", first.path, first.line, first.hint)
 
 
 def read_records(
-    sources: Sequence[str | Path], *, report: ReadReport | None = None
+    sources: Sequence[str | Path],
+    *,
+    report: ReadReport | None = None,
+    options: ReadOptions = _STRICT,
 ) -> Iterator[Passage]:
-    """Read files and folders as whole records, uncut, in a stream.
+    """Read files and folders as whole records and documents, uncut, in a stream.
 
     Folders are read recursively and sorted, without hidden files, without links that lead out of
-    them, and without indexes and results of experiments in them. Text is UTF-8, with or without a
-    byte order mark. A record is an object (.jsonl, a .json list) or a row (.csv and .tsv, with a
-    header and quotes as in CSV) with "text", perhaps "title" and an id ("id", "_id" or "idx",
-    else one is made of the content); everything else, and the fields of a "metadata" object, is
-    metadata. A .txt or .md file is one document with its path as id; its title is the first
-    "# heading" or the file's name.
+    them, and without indexes and results of experiments in them. What a file is, its content says
+    before its ending does: see `graphmem.sources.formats`; its encoding is found out. A record is
+    an object (.jsonl, a .json list) or a row (.csv and .tsv with a header) with "text", perhaps
+    "title" and an id ("id", "_id" or "idx", else one is made of the content); everything else,
+    and the fields of a "metadata" object, is metadata. Any other file is a document with its path
+    as id; its title is what it says of itself, else the file's name.
 
     "-" is standard input: one JSON object per line if its first character that is not blank is
     "{", a JSON list if it begins with "[" and then "{" or a new line, plain text otherwise.
@@ -164,14 +223,15 @@ def read_records(
 
     Args:
         sources: Files, folders and "-". All are looked up before the first is read.
-        report: Counts what is read.
+        report: Counts what is read, and names what is left out.
+        options: How to read; by default the first fault is an error.
 
     Raises:
         DataError: A source is missing, unreadable or malformed; says where.
     """
     report = ReadReport() if report is None else report
-    files = [file for source in sources for file in _find(source, report)]
-    return _read_all(files, report)
+    documents = _documents(sources, report, options, None)
+    return (document.passage for document in documents)
 
 
 def read_objects(path: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -180,166 +240,297 @@ def read_objects(path: str) -> Iterator[tuple[Place, dict[str, Any]]]:
     Raises:
         DataError: There is no such file, or a line is not an object.
     """
-    kind = "-" if path == "-" else ".jsonl"
-    if kind != "-" and not Path(path).is_file():
+    if path != "-" and not Path(path).is_file():
         raise DataError("no such file", path)
-    yield from parse_lines(_decoded(_File(Path(path), kind, path, named=True), by_line=True), path)
+    file = STANDARD_INPUT if path == "-" else Found(Path(path), path, True, Path())
+    with _opened(file) as stream:
+        yield from parse_lines(_lines(file, stream, _STRICT, ReadReport()), path)
 
 
-def _read_all(files: Iterable[_File], report: ReadReport) -> Iterator[Passage]:
+def _documents(
+    sources: Sequence[str | Path],
+    report: ReadReport,
+    options: ReadOptions,
+    known: KnownSources | None,
+) -> Iterator[Document]:
+    if options.encoding:
+        options = replace(options, encoding=codec_name(options.encoding))
+    files = find_files(sources, options, report)
+    if not files and report.complete and not report.skipped_files:
+        raise DataError("no file to read in this folder", str(sources[0]))
+    return _read_all(name_documents(files, known), report, options)
+
+
+def _read_all(
+    files: Iterable[Found], report: ReadReport, options: ReadOptions
+) -> Iterator[Document]:
     for file in files:
         report.files += 1
-        empty = True
-        for record in _read_file(file):
+        before, skipped = _good(report), report.skipped_records
+        try:
+            yield from _read_file(file, report, options)
+        except DataError as error:
+            if isinstance(error, OtherTypeError) and not file.named:
+                report.skip_other(LeftOut.from_error(error))
+                logger.info("%s: skipped, %s", ascii_path(file.path), error.message)
+                continue
+            if not error.path:
+                error = DataError(error.message, str(file.path), error.line, error.hint)
+            if options.strict:
+                raise error from error.__cause__
+            _leave_out(error, report, _good(report) > before)
+            continue
+        if _good(report) == before:
+            if report.skipped_records > skipped:  # no record of it was any good
+                _leave_out_records(file, report, skipped)
+            elif file.named:
+                logger.warning("%s: no text in it", without_surrogates(ascii_path(file.path)))
+
+
+def _good(report: ReadReport) -> int:
+    return report.records - report.skipped_empty - report.skipped_records
+
+
+def ascii_path(path: Path) -> str:
+    """A path without characters that would move a terminal's cursor."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(path))
+
+
+def _leave_out(error: DataError, report: ReadReport, read_some: bool) -> None:
+    if read_some:  # what stands before the fault was read
+        item = LeftOut.from_error(error)
+        reason = f"{item.reason}; the rest of the file is not read"
+        report.skip_record(replace(item, reason=reason))
+    else:
+        report.left_out.append(LeftOut.from_error(error))
+
+
+def _leave_out_records(file: Found, report: ReadReport, before: int) -> None:
+    """Say of a file as a whole what its first bad record says."""
+    count = report.skipped_records - before
+    mine = [item for item in report.bad_records if item.path == str(file.path)]
+    report.bad_records = [item for item in report.bad_records if item.path != str(file.path)]
+    report.skipped_records -= count
+    report.records -= count
+    first = mine[0] if mine else LeftOut(str(file.path), "no record in it can be read")
+    more = f" ({count} records are like it)" if count > 1 else ""
+    report.left_out.append(replace(first, reason=first.reason + more))
+
+
+def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterator[Document]:
+    with _opened(file) as stream:
+        head = stream.read(HEAD)
+        stream.seek(0)
+        whole = partial(_whole, file, stream, options)
+        if file == STANDARD_INPUT:
+            kind, lines = _standard_input(file, stream, options, report)
+        else:
+            kind, lines = tell_format(file.path.name, head, whole, str(file.path)), None
+        if kind.missing:
+            raise DataError(
+                f"{kind.name} files need {', '.join(kind.missing)}",
+                str(file.path),
+                hint=f"pip install 'graphmem[{kind.extra}]'" if kind.extra else "",
+            )
+        if kind.name in RECORDS:
+            yield from _read_records(file, kind, stream, lines, report, options)
+            return
+        if kind.binary:
+            reader = cast("Callable[[bytes], Iterator[Content]]", kind.reader())
+            contents = reader(whole())
+        else:
+            text = "".join(lines) if lines is not None else _text(file, stream, options, report)
+            contents = cast("Callable[[str], Iterator[Content]]", kind.reader())(text)
+        for content in contents:
             report.records += 1
-            if record.text:
-                empty = False
-                yield record
+            document = _to_document(file, kind, content)
+            if document.passage.text:
+                yield document
             else:
                 report.skipped_empty += 1
-                logger.info("%s: skipped, no text", record.source)
-        if empty and file.named:
-            logger.warning("%s: no text in it", file.path)
+                logger.info("%s: skipped, no text", ascii_path(file.path))
 
 
-def _kind(path: Path) -> str:
-    """File type by its ending, "" where unknown."""
-    name = path.name.lower().removesuffix(".gz")
-    return next((kind for kind in FILE_TYPES if name.endswith(kind)), "")
+def _read_records(
+    file: Found,
+    kind: Format,
+    stream: IO[bytes],
+    lines: Iterator[str] | None,
+    report: ReadReport,
+    options: ReadOptions,
+) -> Iterator[Document]:
+    def skip(error: DataError) -> None:
+        if options.strict:
+            raise error
+        report.records += 1
+        report.skip_record(LeftOut.from_error(error))
 
-
-def _find(source: str | Path, report: ReadReport) -> list[_File]:
-    path = Path(source)
-    if str(source) == "-":
-        return [_File(path, "-", "-", named=True)]
-    try:
-        folder, exists = path.is_dir(), path.exists()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", str(path)) from error
-    if not exists:
-        raise DataError("no such file or folder", str(path))
-    if folder:
-        files = _find_in_folder(path, report)
-        if not files:
-            raise DataError(f"no file to read in this folder; expected {_TYPE_LIST}", str(path))
-        return files
-    kind = _kind(path)
-    if not kind:
-        raise DataError(f"unknown file type; expected {_TYPE_LIST}", str(path))
-    return [_File(path, kind, path.name, named=True)]
-
-
-def _find_in_folder(folder: Path, report: ReadReport) -> list[_File]:
-    def fail(error: OSError) -> None:
-        raise DataError(f"cannot be read: {error.strerror}", str(error.filename)) from error
-
-    root = os.path.realpath(folder)
-    files = []
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = sorted(name for name in folders if not _is_left_out(Path(parent, name)))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith("."):
-                continue
-            inside = Path(os.path.realpath(path)).is_relative_to(root)
-            kind = _kind(path)
-            if kind and inside and path.is_file():
-                relative = path.relative_to(folder).as_posix()
-                files.append(_File(path, kind, relative, named=False))
-            else:
-                report.skipped_files += 1
-                logger.info("%s: skipped, not a type of file that is read", path)
-    return files
-
-
-def _is_left_out(folder: Path) -> bool:
-    """Whether a folder in a folder is hidden, an index, or the results of an experiment."""
-    ours = ("store.sqlite", "experiment.json")
-    return folder.name.startswith(".") or any((folder / name).is_file() for name in ours)
-
-
-def _read_file(file: _File) -> Iterator[Passage]:
     path = str(file.path)
-    lines = _decoded(file, by_line=file.kind != ".json")
-    if file.kind == "-":
-        lines, kind = _sniff(lines)
-        if kind == ".txt":  # no path that could be its id
-            text = clean_text("".join(lines))
-            yield Passage(content_hash("", text)[:16], text, source=path)
-            return
+    records: Records
+    if kind.binary:
+        from graphmem.sources.formats.columns import read
+
+        records = read(stream, kind.name, path)
     else:
-        kind = file.kind
-    if kind in (".txt", ".md"):
-        yield _read_text(file, "".join(lines))
-        return
-    for place, record in _PARSERS[kind](lines, path):
-        yield to_passage(record, place)
+        chunks = kind.name == "json"
+        if lines is None:
+            lines = _lines(file, stream, options, report, chunks=chunks)
+        records = _parse(kind.name, lines, path, skip, options)
+    for place, record in records:
+        try:
+            passage = to_passage(record, place, options)
+        except DataError as error:
+            skip(error)
+            continue
+        report.records += 1
+        if passage.text:
+            yield Document(passage)
+        else:
+            report.skipped_empty += 1
+            logger.info("%s: skipped, no text", ascii_path(Path(passage.source)))
 
 
-def _decoded(file: _File, by_line: bool) -> Iterator[str]:
-    """Decode a file by lines, or by large chunks for JSON that has no lines."""
-    decoder = getincrementaldecoder("utf-8-sig")()
-    path, line = str(file.path), 1
+def _parse(kind: str, lines: Iterator[str], path: str, skip: Skip, options: ReadOptions) -> Records:
+    if kind in ("csv", "tsv"):
+        delimiter = options.delimiter or ("\t" if kind == "tsv" else "")
+        return parse_rows(lines, path, skip, delimiter=delimiter, text_field=options.text_field)
+    return parse_list(lines, path) if kind == "json" else parse_lines(lines, path, skip)
+
+
+@contextmanager
+def _opened(file: Found) -> Iterator[IO[bytes]]:
+    """The file's bytes, unpacked where it ends in .gz; they can be read again from the start.
+
+    Raises:
+        DataError: It cannot be read; also while it is read.
+    """
+    path = str(file.path)
     try:
-        with _open(file) as stream:
-            chunks = stream if by_line else iter(lambda: stream.read(_CHUNK), b"")
-            for chunk in chunks:
-                yield decoder.decode(chunk)
-                line += chunk.count(b"\n")
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        line += error.object[: error.start].count(b"\n")
-        byte = error.object[error.start]
-        raise DataError(f"expected UTF-8, found the byte 0x{byte:02x}", path, line) from error
+        if file == STANDARD_INPUT:
+            with tempfile.SpooledTemporaryFile(max_size=SAMPLE << 9) as spooled:
+                shutil.copyfileobj(sys.stdin.buffer, spooled)
+                spooled.seek(0)
+                yield cast("IO[bytes]", spooled)
+        elif file.path.name.lower().endswith(".gz"):
+            with gzip.open(file.path) as unpacked:
+                yield cast("IO[bytes]", unpacked)
+        else:
+            with file.path.open("rb") as opened:
+                yield opened
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"not a whole gzip file: {error}", path) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path) from error
 
 
-def _open(file: _File) -> Any:
-    if file.kind == "-":
-        return nullcontext(sys.stdin.buffer)
-    if file.path.name.lower().endswith(".gz"):
-        return gzip.open(file.path)
-    return file.path.open("rb")
+def _whole(file: Found, stream: IO[bytes], options: ReadOptions) -> bytes:
+    """All of a document's bytes.
+
+    Raises:
+        DataError: They are too many.
+    """
+    stream.seek(0)
+    data = stream.read(options.max_bytes + 1)
+    if len(data) > options.max_bytes:
+        raise _too_large(file, options)
+    return data
 
 
-def _sniff(lines: Iterator[str]) -> tuple[Iterator[str], str]:
-    """The same lines and the type of file that they begin."""
+def _too_large(file: Found, options: ReadOptions, line: int | None = None) -> DataError:
+    what = "a document" if line is None else "a line"
+    size = f"{what} of more than {options.max_bytes:,} bytes"
+    return DataError(size, str(file.path), line, "raise --max-bytes, or split it")
+
+
+def _encoding(file: Found, stream: IO[bytes], options: ReadOptions, report: ReadReport) -> str:
+    if options.encoding:
+        return options.encoding
+    try:
+        found = find_encoding(iter(lambda: stream.read(_CHUNK), b""), str(file.path))
+    except DataError as error:
+        hint = error.hint or "name its encoding: --encoding cp1252"
+        binary = "binary" in error.message
+        if binary and by_ending(file.path.name) is None:
+            raise OtherTypeError(error.message, error.path) from error
+        raise DataError(error.message, error.path, error.line, "" if binary else hint) from error
+    stream.seek(0)
+    if not found.codec.startswith("utf-8"):
+        report.encodings[str(file.path)] = found.codec
+    return "utf-8-sig" if found.codec == "utf-8" else found.codec
+
+
+def _text(file: Found, stream: IO[bytes], options: ReadOptions, report: ReadReport) -> str:
+    data = _whole(file, stream, options)
+    codec = _encoding(file, io.BytesIO(data), options, report)
+    try:
+        return data.decode(codec)
+    except UnicodeDecodeError as error:
+        raise _undecodable(error, codec, str(file.path), 1) from error
+
+
+def _lines(
+    file: Found,
+    stream: IO[bytes],
+    options: ReadOptions,
+    report: ReadReport,
+    chunks: bool = False,
+) -> Iterator[str]:
+    """Decode a file by lines, or by large chunks for JSON that has no lines."""
+    codec = _encoding(file, stream, options, report)
+    text = io.TextIOWrapper(stream, encoding=codec, newline="\n")
+    number = 1
+    try:
+        if chunks:
+            yield from iter(lambda: text.read(_CHUNK), "")
+            return
+        for line in iter(lambda: text.readline(options.max_bytes), ""):
+            if len(line) >= options.max_bytes:
+                raise _too_large(file, options, number)
+            yield line
+            number += 1
+    except UnicodeDecodeError as error:
+        raise _undecodable(error, codec, str(file.path), number) from error
+    finally:
+        if not stream.closed:  # who reads it may have gone on without the rest
+            text.detach()
+
+
+def _undecodable(error: UnicodeDecodeError, codec: str, path: str, line: int) -> DataError:
+    line += error.object[: error.start].count(b"\n")
+    message = f"expected {codec}, found the byte 0x{error.object[error.start]:02x}"
+    return DataError(message, path, line, "name another encoding: --encoding cp1252")
+
+
+def _standard_input(
+    file: Found, stream: IO[bytes], options: ReadOptions, report: ReadReport
+) -> tuple[Format, Iterator[str]]:
+    """The type of what is piped in, and its lines."""
+    lines = _lines(file, stream, options, report)
     head: list[str] = []
     for line in lines:
         head.append(line)
         if line.strip():
             break
     start = "".join(head).lstrip()
-    kind = ".jsonl" if start.startswith("{") else ".json" if _JSON_LIST.match(start) else ".txt"
-    return chain(head, lines), kind
+    kind = "jsonl" if start.startswith("{") else "json" if _JSON_LIST.match(start) else "text"
+    return BY_NAME[kind], chain(head, lines)
 
 
-def _read_text(file: _File, text: str) -> Passage:
-    text = clean_text(text)
-    title = file.path.name[: file.path.name.lower().rindex(file.kind)].replace("_", " ")
-    if file.kind == ".md":
-        heading, body = _split_heading(text)
-        title, text = heading or title, body or text
+def _to_document(file: Found, kind: Format, content: Content) -> Document:
+    text = clean_text(without_surrogates(content.text))
+    title = one_line(without_surrogates(content.title))
+    metadata = dict(content.metadata)
+    if file == STANDARD_INPUT:  # no path that could be its id
+        passage = Passage(content_hash("", text)[:16], text, title, source="-")
+        return Document(passage, cut=kind.cut)
     name = without_surrogates(file.name)
-    title = without_surrogates(title).strip()
-    return Passage(name, text, title, document=name, source=str(file.path))
-
-
-def _split_heading(text: str) -> tuple[str, str]:
-    r"""The first "# heading" of a Markdown text outside code, and the text without its line.
-
-    >>> _split_heading("Draft\n\n# Ada Lovelace #\nShe wrote it.")
-    ('Ada Lovelace', 'Draft\n\nShe wrote it.')
-    """
-    code, at = False, 0
-    for line in text.splitlines(keepends=True):
-        if line.lstrip().startswith(_FENCE):
-            code = not code
-        elif not code and line.startswith(("# ", "#\t")):
-            heading = line[1:].strip().rstrip("#").rstrip()
-            return heading, (text[:at] + text[at + len(line) :]).strip()
-        at += len(line)
-    return "", text
+    if content.part:
+        name = f"{name}/{content.part}"
+    if not title:
+        stem = re.sub(r"(?i)\.gz$", "", file.path.name)
+        ending = by_ending(stem)
+        title = (stem[: stem.rindex(".")] if ending else stem).replace("_", " ")
+        title = without_surrogates(title).strip()
+    source = os.path.abspath(file.path)
+    passage = Passage(name, text, title, name, metadata=metadata, source=source)
+    return Document(passage, content.places, kind.cut)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError
+from graphmem.sources.options import ReadOptions
 from graphmem.types import Passage
 
 ID_FIELDS = ("id", "_id", "idx")
 """Names of a record's id, the first that is there counts: the usual one, BEIR's, HippoRAG's."""
 
+_DEFAULT = ReadOptions()
 _LARGEST_CELL = 1 << 30
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -38,8 +41,20 @@ _LIST_MARKS = {
     (", or ]", ","): "an object",
     (", or ]", "]"): "nothing more",
 }
-# NaN and infinities are no JSON, but other programs write them for missing values.
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+# NaN and infinities are no JSON, but other programs write them for missing values; 1e999 is JSON,
+# but an infinity in Python.
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
+_SEPARATORS = ",;\t|"
+
+Skip = Callable[[DataError], None]
+"""Told of a record that is no good, where reading goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +65,11 @@ class Place:
     line: int | None = None
     item: int | None = None
 
-    def error(self, message: str) -> DataError:
+    def error(self, message: str, hint: str = "") -> DataError:
         """An error that points here."""
         if self.item is not None:
             message = f"item {self.item}: {message}"
-        return DataError(message, self.path, self.line)
+        return DataError(message, self.path, self.line, hint)
 
     def __str__(self) -> str:
         """As "file:line" or "file: item 3"."""
@@ -82,8 +97,15 @@ def without_surrogates(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def parse_lines(lines: Iterable[str], path: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+def parse_lines(
+    lines: Iterable[str], path: str, skip: Skip | None = None
+) -> Iterator[tuple[Place, dict[str, Any]]]:
     """One JSON object per line; blank lines are passed over.
+
+    Args:
+        lines: The lines of the file.
+        path: For error messages.
+        skip: Told of every line that is no object; None raises the first.
 
     Raises:
         DataError: A line is not an object.
@@ -94,14 +116,25 @@ def parse_lines(lines: Iterable[str], path: str) -> Iterator[tuple[Place, dict[s
             continue
         place = Place(path, number)
         try:
-            value, end = _parse(line, 0)
-        except (ValueError, RecursionError) as error:
-            raise place.error(f"expected one JSON object: {_reason(error)}") from error
-        if not isinstance(value, dict):
-            raise place.error(f"expected an object, found {_JSON_TYPES[type(value)]}")
-        if end < len(line):
-            raise place.error(f"expected one JSON object, found more after character {end}")
-        yield place, value
+            record = _parse_line(line, place)
+        except DataError as error:
+            if skip is None:
+                raise
+            skip(error)
+            continue
+        yield place, record
+
+
+def _parse_line(line: str, place: Place) -> dict[str, Any]:
+    try:
+        value, end = _parse(line, 0)
+    except (ValueError, RecursionError) as error:
+        raise place.error(f"expected one JSON object: {_reason(error)}") from error
+    if not isinstance(value, dict):
+        raise place.error(f"expected an object, found {_JSON_TYPES[type(value)]}")
+    if end < len(line):
+        raise place.error(f"expected one JSON object, found more after character {end}")
+    return value
 
 
 def parse_list(chunks: Iterable[str], path: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -146,55 +179,102 @@ def parse_list(chunks: Iterable[str], path: str) -> Iterator[tuple[Place, dict[s
 
 
 def parse_rows(
-    lines: Iterable[str], path: str, delimiter: str = ","
+    lines: Iterable[str],
+    path: str,
+    skip: Skip | None = None,
+    *,
+    delimiter: str = "",
+    text_field: str = "text",
 ) -> Iterator[tuple[Place, dict[str, Any]]]:
     r"""Rows of a table under the names of its first row; quoted cells may hold line breaks.
 
-    Raises:
-        DataError: The header has no "text" or a name twice, or a row does not fit it.
+    Between tabs, quotes are characters like others, unless every name of the first row has them.
 
-    >>> rows = parse_rows(['id,text\n', '7,"a\n', 'b"\n'], "x.csv")
+    Args:
+        lines: The lines of the file.
+        path: For error messages.
+        skip: Told of every row that does not fit the first; None raises the first such.
+        delimiter: What stands between cells; "" is the one of , ; tab | that makes a column of
+            texts of the first row, else the most columns.
+        text_field: The name of that column.
+
+    Raises:
+        DataError: The header has no such column or a name twice, or a row does not fit it.
+
+    >>> rows = parse_rows(['id;text\n', '7;"a\n', 'b"\n'], "x.csv")
     >>> [(str(place), row) for place, row in rows]
     [('x.csv:2', {'id': '7', 'text': 'a\nb'})]
     """
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    stream, first, blank = iter(lines), "", 0
+    for first in stream:
+        if first.strip("\ufeff \t\r\n;,|"):
+            break
+        blank += 1
+    first = first.removeprefix("\ufeff")
+    delimiter = delimiter or _delimiter(first, text_field)
+    cells = first.strip().split(delimiter)
+    plain = delimiter == "\t" and not all(len(c) > 1 and c[0] == c[-1] == '"' for c in cells)
+    whole = chain([first], stream)
+    if plain:
+        rows = csv.reader(whole, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
+    else:
+        rows = csv.reader(whole, delimiter=delimiter, strict=True)
     header: list[str] = []
-    place = Place(path, 1)
+    place = Place(path, blank + 1)
     try:
         for row in rows:
             if not header:
-                header = _checked_header(row, place)
-            elif row:
-                if len(row) != len(header):
-                    raise place.error(f"expected {len(header)} cells, found {len(row)}")
+                header = _checked_header(row, place, text_field)
+            elif row and len(row) == len(header):
                 yield place, dict(zip(header, row, strict=True))
-            place = Place(path, rows.line_num + 1)
+            elif row:
+                error = place.error(f"expected {len(header)} cells, found {len(row)}")
+                if skip is None:
+                    raise error
+                skip(error)
+            place = Place(path, blank + rows.line_num + 1)
     except csv.Error as error:
         raise place.error(f"not a row of a table: {error}") from error
 
 
-def to_passage(record: Mapping[str, Any], place: Place) -> Passage:
-    """The passage that a record stands for; its text is "" where it is blank.
+def _delimiter(line: str, text_field: str) -> str:
+    """What stands between the names of a header.
+
+    >>> _delimiter("id;text,with", "text,with"), _delimiter("a|b,c|d", "text")
+    (';', '|')
+    """
+
+    def cells(separator: str) -> list[str]:
+        return [cell.strip(' "\r\n') for cell in line.split(separator)]
+
+    return max(_SEPARATORS, key=lambda s: (text_field in cells(s), len(cells(s)), s == ","))
+
+
+def to_passage(record: Mapping[str, Any], place: Place, options: ReadOptions = _DEFAULT) -> Passage:
+    """The passage that a record stands for; its text is "" where it is blank or null.
 
     Raises:
-        DataError: "text" is missing, or a field has the wrong type.
+        DataError: The field of the text is missing, or a field has the wrong type.
 
     >>> to_passage({"_id": 3, "text": "Ada.", "metadata": {"year": 1843}}, Place("a.jsonl", 1))
     Passage(id='3', text='Ada.', title='', document='', position=0, metadata={'year': 1843}, \
 source='a.jsonl:1')
     """
     fields = dict(record)
-    if "text" not in fields:
+    text_field, title_field = options.text_field, options.title_field
+    if text_field not in fields:
         found = ", ".join(map(repr, fields)) or "no field"
-        raise place.error(f"expected a field 'text', found {found}")
-    text, title = fields.pop("text"), fields.pop("title", None)
-    if not isinstance(text, str):
-        raise place.error(f"'text' must be a string, it is {_JSON_TYPES[type(text)]}")
+        hint = "name it with --text-field" if fields else ""
+        raise place.error(f"expected a field {text_field!r}, found {found}", hint)
+    text, title = fields.pop(text_field), fields.pop(title_field, None)
+    if not isinstance(text, str | None):
+        raise place.error(f"{text_field!r} must be a string, it is {_type(text)}")
     if not isinstance(title, str | None):
-        raise place.error(f"'title' must be a string or null, it is {_JSON_TYPES[type(title)]}")
-    text, title = clean_text(text), clean_text(title or "")
-    name = _pop_id(fields, place) or content_hash(title, text)[:16]
+        raise place.error(f"{title_field!r} must be a string or null, it is {_type(title)}")
+    text, title = clean_text(text or ""), clean_text(title or "")
+    keys = (options.id_field,) if options.id_field else ID_FIELDS
+    name = _pop_id(fields, place, keys) or content_hash(title, text)[:16]
     nested = fields.get("metadata")
     if isinstance(nested, dict):
         del fields["metadata"]
@@ -202,24 +282,29 @@ source='a.jsonl:1')
     return Passage(name, text, title, metadata=fields, source=str(place))
 
 
-def _pop_id(fields: dict[str, Any], place: Place) -> str:
-    for key in ID_FIELDS:
+def _pop_id(fields: dict[str, Any], place: Place, keys: Sequence[str]) -> str:
+    for key in keys:
         value = fields.get(key)
         if value is None or value == "":
             continue
         del fields[key]
         if isinstance(value, bool) or not isinstance(value, str | int):
-            kind = _JSON_TYPES[type(value)]
-            raise place.error(f"{key!r} must be a string or an integer, it is {kind}")
+            raise place.error(f"{key!r} must be a string or an integer, it is {_type(value)}")
         return str(value).replace("\0", "\ufffd")
     return ""
 
 
-def _checked_header(row: list[str], place: Place) -> list[str]:
+def _type(value: Any) -> str:
+    return _JSON_TYPES.get(type(value), f"of type {type(value).__name__}")
+
+
+def _checked_header(row: list[str], place: Place, text_field: str) -> list[str]:
     header = [name.strip() for name in row]
-    if any(header) and ("text" not in header or len(set(header)) < len(header)):
+    if any(header) and (text_field not in header or len(set(header)) < len(header)):
         raise place.error(
-            f"expected a header of different names, 'text' among them, found {', '.join(header)!r}"
+            f"expected a header of different names, {text_field!r} among them, "
+            f"found {', '.join(header)!r}",
+            "name the column of the texts with --text-field, the separator with --delimiter",
         )
     return header if any(header) else []
 
@@ -255,8 +340,8 @@ def _is_final(error: ValueError | RecursionError, length: int) -> bool:
 
 def _unexpected(found: str, expected: str, place: Place) -> DataError:
     if expected == "the list":
-        hint = "; one object per line is .jsonl" if found == "{" else ""
-        return place.error(f"expected a list of objects, found {found!r}{hint}")
+        hint = "one object per line is .jsonl" if found == "{" else ""
+        return place.error(f"expected a list of objects, found {found!r}", hint)
     return place.error(f"expected {expected}, found {found!r}")
 
 

@@ -27,7 +27,9 @@ def checked_metadata(passage: Passage) -> str:
     if not isinstance(passage.position, int) or not 0 <= passage.position < 1 << 63:
         raise DataError(f"'position' must be an integer from 0, it is {passage.position!r}", place)
     try:
-        metadata = json.dumps(dict(passage.metadata), ensure_ascii=False, sort_keys=True)
+        metadata = json.dumps(
+            dict(passage.metadata), ensure_ascii=False, sort_keys=True, allow_nan=False
+        )
         "".join([passage.id, passage.text, passage.title, passage.document, metadata]).encode()
     except UnicodeEncodeError as error:
         raise DataError("has a lone surrogate, which is no character", place) from error

@@ -190,6 +190,17 @@ class Store:
                 (*fields, passage.id),
             )
 
+    def sources(self, names: Sequence[str]) -> dict[str, str]:
+        """Where each document of these names was read, of those that are there."""
+        found: dict[str, str] = {}
+        for part in _parts(names):
+            ids = {key: name for name in part for key in (name, f"{name}#0")}
+            marks = ", ".join("?" * len(ids))
+            query = f"SELECT id, source FROM passages WHERE id IN ({marks})"
+            with _storage_errors(self._path):
+                found |= {ids[key]: source for key, source in self._db.execute(query, tuple(ids))}
+        return found
+
     def pending(self, extractor: str, embedder: str) -> list[str]:
         """Hashes of the texts that lack an extraction or a vector of these fingerprints, sorted."""
         query = """
@@ -386,7 +397,7 @@ class Store:
 
 def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
     """As many at once as one statement may name."""
-    return (hashes[start : start + 500] for start in range(0, len(hashes), 500))
+    return (hashes[start : start + 500] for start in range(0, len(hashes), 400))
 
 
 @contextmanager

@@ -34,12 +34,11 @@ def index(tmp_path):
         ("b.jsonl", '{"text": "good"}\n["text"]\n', 2, "expected an object, found a list"),
         ("b.jsonl", '{"id": 1, "title": "x"}\n', 1, "expected a field 'text', found 'id', 'title'"),
         ("b.jsonl", '{"text": 3}\n', 1, "'text' must be a string, it is a number"),
-        ("b.jsonl", '{"text": null}\n', 1, "'text' must be a string, it is null"),
         ("b.jsonl", '{"text": "a", "title": []}\n', 1, "'title' must be a string or null"),
         ("b.jsonl", '{"text": "a", "id": true}\n', 1, "'id' must be a string or an integer"),
         ("b.csv", "id,body\n1,a\n", 1, "expected a header of different names, 'text' among them"),
         ("b.csv", "id,text\n1,a\n2\n", 3, "expected 2 cells, found 1"),
-        ("b.txt", b"fine\n\xff\xfe", 2, "expected UTF-8, found the byte 0xff"),
+        ("b.txt", b"fine\n\x81\x8d", 2, "expected UTF-8, found the byte 0x81"),
     ],
 )
 def test_malformed_input_names_file_line_and_what_was_expected(
@@ -48,34 +47,38 @@ def test_malformed_input_names_file_line_and_what_was_expected(
     good = write_lines(tmp_path / "good.jsonl", [{"id": "new", "text": "Alien again."}])
     bad = tmp_path / name
     bad.write_bytes(content if isinstance(content, bytes) else content.encode())
-    message = fails("index", good, bad, "--index", index)
+    message = fails("index", good, bad, "--index", index, "--strict")
     assert message.startswith(f"error: {bad}:{line}: ")
     assert expected in message
     assert sorted(hits(index)) == ALL  # all or nothing of one command, and what was there stays
-    run("add", good, "--index", index)
-    assert "new" in hits(index)
+    said = run("index", good, bad, "--index", index, code=3).stdout
+    assert f"{bad}:{line}" in said
+    assert expected in said
+    assert "new" in hits(index)  # what is fine is taken
 
 
 def test_malformed_list_names_the_item(index, tmp_path):
     bad = tmp_path / "b.json"
     bad.write_text('[{"text": "good"}, {"text": 5}]')
-    assert f"{bad}: item 2: 'text' must be a string" in fails("index", bad, "--index", index)
+    assert f"{bad}: item 2: 'text' must be a string" in fails(
+        "index", bad, "--index", index, "--strict"
+    )
     bad.write_text('{"text": "one object"}')
     assert "expected a list of objects" in fails("index", bad, "--index", index)
 
 
 def test_malformed_standard_input(index):
-    assert "error: -:2: expected" in fails(
-        "add", "-", "--index", index, stdin='{"text": "good"}\n{"text"\n'
-    )
+    given = '{"text": "good"}\n{"text"\n'
+    assert "error: -:2: expected" in fails("add", "-", "--index", index, "--strict", stdin=given)
+    assert "  -:2: expected" in run("add", "-", "--index", index, stdin=given, code=3).stdout
 
 
 def test_sources_that_cannot_be_read(index, tmp_path):
     assert "no such file" in fails("index", tmp_path / "no.jsonl", "--index", index)
-    (tmp_path / "x.pdf").write_bytes(b"%PDF")
-    assert "unknown file type; expected .txt, .md" in fails(
-        "index", tmp_path / "x.pdf", "--index", index
-    )
+    (tmp_path / "x.pdf").write_bytes(b"%PDF-")
+    assert "a damaged PDF file" in fails("index", tmp_path / "x.pdf", "--index", index)
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\0")
+    assert "x.png: a picture" in fails("index", tmp_path / "x.png", "--index", index)
     (tmp_path / "x.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00broken")
     assert "gzip" in fails("index", tmp_path / "x.jsonl.gz", "--index", index)
     assert sorted(hits(index)) == ALL
@@ -84,9 +87,11 @@ def test_sources_that_cannot_be_read(index, tmp_path):
 def test_folder_without_readable_files(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    (folder / "a.png").write_bytes(b"\x89PNG")
+    assert "no file to read in this folder" in fails("index", folder, "--index", tmp_path / "i")
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"\x89PNG")
     message = fails("index", folder, "--index", tmp_path / "i")
-    assert "no file to read in this folder; expected .txt" in message
+    assert "a.png: a picture, which has no text to read (and 1 more: no file to read)" in message
     assert not (tmp_path / "i").exists()
 
 
