@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -66,6 +67,11 @@ class GraphMemory(Asking):
 
     A reader keeps the state of the index that its first search opened.
 
+    Threads may share a memory: all may search and explain at once, each finds what it would find
+    alone, and while one of them adds the others find the state before or after, never a mixture.
+    Two must not add at once: the second gets `IndexLockedError`. Processes do not share one: each
+    opens its own.
+
     >>> import tempfile
     >>> memory = GraphMemory.open(tempfile.mkdtemp() + "/films.index", embedder="hashing")
     >>> report = memory.add([
@@ -90,6 +96,8 @@ class GraphMemory(Asking):
         rerank_depth: int = RERANK_DEPTH,
     ) -> None:
         """Use `open` instead."""
+        self._opening = threading.Lock()
+        self._retriever: Retriever | None = None
         self._pack = pack
         self.path = path
         self._embedder = embedder
@@ -251,7 +259,8 @@ class GraphMemory(Asking):
             for item in (*read.left_out, *read.bad_records):
                 where = item.path if item.line is None else f"{item.path}:{item.line}"
                 logger.warning("left out: %s: %s", ascii(where)[1:-1], item.reason)
-        self.__dict__.pop("retriever", None)
+        with self._opening:
+            self._retriever = None
         return done
 
     def estimate(
@@ -349,14 +358,21 @@ class GraphMemory(Asking):
         if isinstance(self._embedder, Fetched):
             self._embedder.fetch(progress)
 
-    @cached_property
+    @property
     def retriever(self) -> Retriever:
-        """Ranks the passages of the live snapshot.
+        """Ranks the passages of the live snapshot; the same until the next `add`.
 
         Raises:
             IndexNotFoundError: There is no finished index.
             IndexMismatchError: It was made with another embedder or has another format.
         """
+        # Opened under the lock, so that none opened before an `add` is kept after it.
+        with self._opening:
+            if self._retriever is None:
+                self._retriever = self._open_retriever()
+            return self._retriever
+
+    def _open_retriever(self) -> Retriever:
         snapshot = open_current(self.path)
         wanted = {"embedder": self._embedder.fingerprint}
         check_fingerprints(self.path, snapshot.manifest, wanted)

@@ -7,8 +7,9 @@ restarts at what was activated.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.sparse import block_array, csr_array
 
 from graphmem.config import LinearRagConfig
-from graphmem.embedding.checked import checked_vectors
 from graphmem.graph.entity_dictionary import TokenHasher
 from graphmem.protocols import Embedder
 from graphmem.searching.hipporag import Walk
@@ -49,7 +49,7 @@ class Activation:
 
 
 class LinearSearcher:
-    """Searches one snapshot.
+    """Searches one snapshot; threads may share it, and find what one of them alone finds.
 
     Where it holds no sentences, they are embedded when a question first comes near them.
     """
@@ -60,6 +60,7 @@ class LinearSearcher:
         self._embedder = embedder
         self._hasher = TokenHasher()
         self._sentences: OrderedDict[int, Sentences] = OrderedDict()
+        self._lock = threading.Lock()  # held while `_sentences` is read or changed
         self._adjacency: csr_array | None = None
 
     def walk(self, vector: Vector, entities: Rows, cosine: Vector, config: LinearRagConfig) -> Walk:
@@ -84,12 +85,13 @@ class LinearSearcher:
     @property
     def adjacency(self) -> csr_array:
         """Share of a passage's mentions that each entity has, symmetric, [E + P, E + P]."""
-        if self._adjacency is None:
-            shares = self._counts()
-            total = np.bincount(shares.indices, shares.data, minlength=shares.shape[1])
-            shares.data /= total[shares.indices].astype(np.float32)
-            self._adjacency = block_array([[None, shares], [shares.T, None]], format="csr")
-        return self._adjacency
+        with self._lock:
+            if self._adjacency is None:
+                shares = self._counts()
+                total = np.bincount(shares.indices, shares.data, minlength=shares.shape[1])
+                shares.data /= total[shares.indices].astype(np.float32)
+                self._adjacency = block_array([[None, shares], [shares.T, None]], format="csr")
+            return self._adjacency
 
     def activate(
         self, vector: Vector, entities: Rows, cosine: Vector, config: LinearRagConfig
@@ -104,15 +106,16 @@ class LinearSearcher:
         current = {entity: 1.0 for entity in weights}
         used: set[tuple[int, int]] = set()
         for tier in range(2, config.rounds + 2):
-            self._prepare(current, cosine, config.nearest_passages)
+            # Held by this question: what another one has dropped from memory stays here.
+            read = self._prepare(current, cosine, config.nearest_passages)
             reached: dict[int, float] = {}
             for entity, score in current.items():
-                for place, likeness in self._nearest(entity, vector, cosine, used, config):
+                for place, likeness in self._nearest(entity, vector, cosine, used, read, config):
                     used.add(place)
                     handed = score * likeness
                     if handed < config.threshold:
                         continue
-                    for other in self._sentences_of(place[0]).entities_of(place[1]):
+                    for other in read[place[0]].entities_of(place[1]):
                         weights[other] = weights.get(other, 0.0) + handed
                         reached[other] = handed
             last.update({entity: (score, tier) for entity, score in reached.items()})
@@ -131,13 +134,14 @@ class LinearSearcher:
         vector: Vector,
         cosine: Vector,
         used: set[tuple[int, int]],
+        read: Mapping[int, Sentences],
         config: LinearRagConfig,
     ) -> list[tuple[tuple[int, int], float]]:
         """The unused sentences of an entity that are nearest to the question: (place, cosine)."""
         places = []
         likeness: list[float] = []
         for passage in self._passages_of(entity, cosine, config.nearest_passages).tolist():
-            sentences = self._sentences_of(passage)
+            sentences = read[passage]
             near = np.einsum("sd,d->s", sentences.vectors, vector)
             for number in sentences.holding(entity):
                 if (passage, number) not in used:
@@ -173,40 +177,45 @@ class LinearSearcher:
         self, entities: Sequence[Rows], cosines: Sequence[Vector], config: LinearRagConfig
     ) -> None:
         """Embed in one call what the first round of many questions reads; saves time only."""
-        self._embed_sentences(
-            self._passages_of(entity, cosine, config.nearest_passages)
-            for rows, cosine in zip(entities, cosines, strict=True)
-            for entity in rows.tolist()
-        )
+        if self._snapshot.sentences is None:
+            self._read_sentences(
+                self._passages_of(entity, cosine, config.nearest_passages)
+                for rows, cosine in zip(entities, cosines, strict=True)
+                for entity in rows.tolist()
+            )
 
-    def _prepare(self, entities: Iterable[int], cosine: Vector, most: int) -> None:
-        """Embed the sentences of all passages that these entities lead to, in one call."""
-        self._embed_sentences(self._passages_of(entity, cosine, most) for entity in entities)
+    def _prepare(
+        self, entities: Iterable[int], cosine: Vector, most: int
+    ) -> Mapping[int, Sentences]:
+        """The sentences of all passages that these entities lead to, embedded in one call."""
+        return self._read_sentences(self._passages_of(entity, cosine, most) for entity in entities)
 
-    def _sentences_of(self, passage: int) -> Sentences:
-        kept = self._snapshot.sentences
-        return self._sentences[passage] if kept is None else kept.of(passage)
+    def _read_sentences(self, passages: Iterable[Rows]) -> Mapping[int, Sentences]:
+        """The sentences of passages, by row; those that are not kept are embedded in one call.
 
-    def _embed_sentences(self, passages: Iterable[Rows]) -> None:
-        if self._snapshot.sentences is not None:
-            return  # before any of `passages` is looked for
+        Two threads that miss the same passage at once both embed it, to the same vectors.
+        """
         wanted = np.unique(np.concatenate([*passages, np.zeros(0, dtype=np.int64)])).tolist()
-        for passage in wanted:
-            if passage in self._sentences:
+        kept = self._snapshot.sentences
+        if kept is not None:
+            return {passage: kept.of(passage) for passage in wanted}
+        with self._lock:
+            read = {row: self._sentences[row] for row in wanted if row in self._sentences}
+            for passage in read:
                 self._sentences.move_to_end(passage)
-        missing = [passage for passage in wanted if passage not in self._sentences]
+        missing = [passage for passage in wanted if passage not in read]
         if not missing:
-            return
+            return read
         cuts = [cut_sentences(self._snapshot.passage(row)) for row in missing]
-        sentences = [sentence for cut in cuts for sentence in cut]
-        width = self._snapshot.vectors.shape[1]
-        vectors = checked_vectors(self._embedder, sentences, "passage", width)
+        vectors = self._embedder.embed([sentence for cut in cuts for sentence in cut], "passage")
         mentioned = [self._mentioned(row) for row in missing]
         named = find_entities(self._snapshot.dictionary, self._hasher, cuts, mentioned)
-        for number, passage in enumerate(missing):
-            self._sentences[passage] = named.of(number, vectors)
-        while len(self._sentences) > max(_KEPT, len(wanted)):
-            self._sentences.popitem(last=False)
+        embedded = {row: named.of(number, vectors) for number, row in enumerate(missing)}
+        with self._lock:
+            self._sentences.update(embedded)
+            while len(self._sentences) > max(_KEPT, len(wanted)):
+                self._sentences.popitem(last=False)
+        return {**read, **embedded}
 
     def _mentioned(self, passage: int) -> Rows:
         """Entities of a passage, ascending."""

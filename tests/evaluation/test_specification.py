@@ -83,7 +83,7 @@ pull = [1.0, 2.0]
         ('presets = ["dense"]\n[index]\nembeder = "x"', "did you mean 'embedder'"),
         ("[sweep]\ndampng = [0.5]", "no option 'dampng': did you mean 'damping'"),
         ("[sweep]\ndamping = 0.5", "'sweep.damping' must be a list"),
-        ("[sweep]\ndamping = [1.5]", "damping must be in [0, 1), not 1.5"),
+        ("[sweep]\ndamping = [1.5]", "damping must be in [0, 0.99], not 1.5"),
         ('[sweep]\ndamping = ["a"]', "the option damping cannot be 'a'"),
         ("[sweep]\ndamping = [true]", "the option damping cannot be True"),
         ("[ablation]\nx = 3", "'ablation.x' must be a table"),
