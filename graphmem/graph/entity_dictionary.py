@@ -63,10 +63,10 @@ class EntityDictionary:
 
     Attributes:
         prefixes: Hashes of all beginnings of names, the names included, uint64 [B], sorted.
-        names: Hashes of the names, uint64 [E], sorted.
-        rows: Entity row of each of `names`, int32 [E].
+        names: Hashes of the N names, uint64 [N], sorted.
+        rows: Entity row of each of `names`, int32 [N]; several can be forms of one.
         proper: Whether the corpus writes each of `names` as a name more often than in small
-            letters, bool [E].
+            letters, bool [N].
     """
 
     prefixes: NDArray[np.uint64]
@@ -200,7 +200,7 @@ def find_names(
     Args:
         dictionary: The names.
         columns: The texts.
-        known: Sorted keys text * E + entity of what the extractor found, int64 [K].
+        known: Sorted keys text * N + entity of what the extractor found, int64 [K].
         initial_counts: Take one marked token at the start of a sentence as a name too.
         proper_counts: Take proper names too, however they are written.
     """

@@ -21,6 +21,7 @@ from graphmem.graph.entity_dictionary import (
     build_dictionary,
     find_names,
 )
+from graphmem.graph.name_forms import name_forms
 from graphmem.types import Extraction, Passage
 
 _PARENTHESIS = regex.compile(r"\s*[(（][^()（）]*[)）]\s*$")
@@ -81,24 +82,37 @@ def assemble_graph(
     """Build the entity table and the context edges; the same input gives the same arrays.
 
     Every name of every extraction and every title is looked up again in every passage, longest
-    first, which closes the gaps that an extractor leaves.
+    first, which closes the gaps that an extractor leaves. Names that are forms of one name
+    (`name_forms`) are one entity.
 
     Args:
         passages: P passages in their final order.
         extractions: What was extracted from each.
     """
     spelled = [_spellings(p, x) for p, x in zip(passages, extractions, strict=True)]
-    names = sorted({name for known in spelled for name in known})
+    forms = name_forms(passages, spelled)
+    for row, name, spelling in forms.added:
+        spelled[row].setdefault(name, spelling)
+    every = sorted({name for known in spelled for name in known} | forms.merged.keys())
+    names = [name for name in every if name not in forms.merged]
+    labels = _labels(names, spelled)
     rows = {name: row for row, name in enumerate(names)}
+    rows |= {name: rows[whole] for name, whole in forms.merged.items()}
+    for row, name in forms.edges:
+        spelled[row].setdefault(name, labels[rows[name]])
     hasher = TokenHasher()
-    dictionary = build_dictionary(names)
-    written = np.zeros((2, len(names)), dtype=np.int64)
+    dictionary = build_dictionary(every)
+    has_letters = np.array([any(map(str.isalpha, name)) for name in every], dtype=np.bool_)
+    lettered = has_letters[dictionary.rows]
+    entity_of = np.array([rows[name] for name in every], dtype=np.int32)
+    dictionary = replace(dictionary, rows=entity_of[dictionary.rows])
+    written = np.zeros((2, len(every)), dtype=np.int64)
     edges = [
-        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written)
+        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written, lettered)
         for start in range(0, len(passages), _CHUNK)
     ]
     dictionary = replace(dictionary, proper=written[0] > written[1])
-    return _shared_first(names, _labels(names, spelled), _merge(edges), dictionary, len(passages))
+    return _shared_first(names, labels, _merge(edges), dictionary, len(passages))
 
 
 def _spellings(passage: Passage, extraction: Extraction) -> dict[str, str]:
@@ -119,7 +133,8 @@ def _labels(names: list[str], spelled: Sequence[dict[str, str]]) -> list[str]:
     counts: dict[str, dict[str, int]] = {name: {} for name in names}
     for known in spelled:
         for name, spelling in known.items():
-            counts[name][spelling] = counts[name].get(spelling, 0) + 1
+            if name in counts:  # else it is a form of another
+                counts[name][spelling] = counts[name].get(spelling, 0) + 1
     return [min(counts[name].items(), key=lambda item: (-item[1], item[0]))[0] for name in names]
 
 
@@ -131,6 +146,7 @@ def _context_chunk(
     dictionary: EntityDictionary,
     hasher: TokenHasher,
     written: NDArray[np.int64],
+    lettered: NDArray[np.bool_],
 ) -> ContextEdges:
     """Edges of the passages from `start`.
 
@@ -138,11 +154,11 @@ def _context_chunk(
     often in small letters only.
     """
     chunk = passages[start : start + _CHUNK]
-    entities = len(rows)
+    entities = dictionary.rows.size  # or less: several names can be one entity
     # Keys passage * E + entity of what is known of each passage; its title and its text are two
     # texts, 2 * passage and 2 * passage + 1.
     extracted = np.array(
-        [i * entities + rows[name] for i in range(len(chunk)) for name in spelled[start + i]],
+        sorted({i * entities + rows[n] for i in range(len(chunk)) for n in spelled[start + i]}),
         dtype=np.int64,
     )
     in_title = extracted + extracted // entities * entities
@@ -160,7 +176,7 @@ def _context_chunk(
         if (name := normalise_phrase(subject_name(p.title)))
     }
     subject = np.array(
-        [i * entities + row for i, row in (_first_names(text, matches) | titled).items()],
+        [i * entities + row for i, row in (_first_names(text, matches, lettered) | titled).items()],
         dtype=np.int64,
     )
     # What the extractor found is an edge even where the text holds it inside a longer name.
@@ -174,9 +190,14 @@ def _context_chunk(
     )
 
 
-def _first_names(text: NDArray[np.int64], matches: Matches) -> dict[int, int]:
-    """Passage -> entity that its text names first: what a passage without a title is about."""
-    bodies = np.flatnonzero(text % 2)
+def _first_names(
+    text: NDArray[np.int64], matches: Matches, lettered: NDArray[np.bool_]
+) -> dict[int, int]:
+    """Passage -> entity that its text names first: what a passage without a title is about.
+
+    Numbers and days alone are no subject: lines of a log begin with them.
+    """
+    bodies = np.flatnonzero((text % 2 == 1) & lettered[matches.names])
     first, where = np.unique(text[bodies], return_index=True)
     return dict(zip((first // 2).tolist(), matches.entities[bodies[where]].tolist(), strict=True))
 

@@ -129,3 +129,42 @@ def test_a_date_with_two_readings_leads_to_both_days(tmp_path):
         ["Where was the storm when the Kestrel Bridge opened?"], 3, RetrievalConfig()
     )
     assert {hit.passage.id for hit in ranking.hits} == {"a", "b", "c"}
+
+
+def one_letter_missing(name):
+    given, surname = name.split()
+    return f"{given} {surname[:3]}{surname[4:]}"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda n: "{1}, {0}".format(*n.split()),
+        lambda n: n.replace(" ", ""),
+        lambda n: "{[0]}. {}".format(*n.split()),
+        lambda n: "{} J. {}".format(*n.split()),
+        lambda n: f"{n} Jr.",
+        lambda n: "Dr {1}".format(*n.split()),
+        one_letter_missing,
+        str.upper,
+    ],
+)
+def test_names_as_people_write_them(tmp_path, written):
+    assert found(tmp_path, written) >= 11
+
+
+@pytest.mark.parametrize("whole", [str.lower, str.upper])
+def test_corpora_in_one_case(tmp_path, whole):
+    assert found(tmp_path, whole=whole) >= 10
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"), [("1070", "1,070"), ("1,070", "1070"), ("1 070", "1070")]
+)
+def test_groups_of_digits_are_one_number(tmp_path, asked, written):
+    passages = [Passage(str(i), f"Tank {i} holds {i}070 litres of oil.") for i in range(2, 8)]
+    passages.append(Passage("it", f"Tank 9 holds {written} litres of oil."))
+    (ranking,) = index(tmp_path, passages).search(
+        [f"Which tank holds {asked} litres?"], 1, RetrievalConfig()
+    )
+    assert ranking.hits[0].passage.id == "it"

@@ -1,0 +1,130 @@
+"""Forms of one name: what is joined, and above all what is not."""
+
+import pytest
+
+from graphmem.graph.name_forms import declared_acronyms, name_forms
+from graphmem.types import Passage
+
+
+def forms(*texts, names):
+    """The forms among names, each extracted from the texts that hold it."""
+    passages = [Passage(str(i), text) for i, text in enumerate(texts)]
+    spelled = [
+        {normal: written for normal, written in names.items() if written in text} for text in texts
+    ]
+    return name_forms(passages, spelled)
+
+
+def named(*names):
+    """The forms among names, each in a text of its own."""
+    from graphmem.base.text import normalise_phrase
+
+    return forms(*names, names={normalise_phrase(name): name for name in names})
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("H. Quennell", "Humphrey Quennell"),
+        ("Humphrey J. Quennell", "Humphrey Quennell"),
+        ("Humphrey Quennell Jr.", "Humphrey Quennell"),
+        ("Humphrey Quennell III", "Humphrey Quennell"),
+        ("Dr. Humphrey Quennell", "Humphrey Quennell"),
+        ("HumphreyQuennell", "Humphrey Quennell"),
+        ("Humphrey Quenell", "Humphrey Quennell"),
+        ("Humphrey Quenenll", "Humphrey Quennell"),
+        ("Halcyon Holdings Inc.", "Halcyon Holdings"),
+        ("Halcyon GmbH", "Halcyon"),
+        ("St. Swithin Abbey", "Saint Swithin Abbey"),
+        ("2nd Street Bridge", "Second Street Bridge"),
+        ("Kestrel II", "Kestrel 2"),
+        ("Jörg Müller", "Joerg Mueller"),
+        ("PPR7195", "PPR-7195"),
+    ],
+)
+def test_one_name(form, name):
+    (pair,) = named(form, name).merged.items()
+    assert len({*pair}) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Edmund Ravenscroft", "Edgar Ravenscroft"),
+        ("Karl Ellison", "Karla Ellison"),
+        ("Ann Vaughan", "Anna Vaughan"),
+        ("Marten Hollis", "Martin Hollis"),
+        ("T. J. Miller", "Tim Miller"),
+        ("Humphrey J. Quennell", "Humphrey K. Quennell", "Humphrey Quennell"),
+        ("Humphrey Quennell Jr.", "Humphrey Quennell Sr.", "Humphrey Quennell"),
+        ("Halcyon Ltd", "Halcyon Inc.", "Halcyon"),
+        ("Ada Halcyon", "Halcyon"),
+        ("Boris Johnston", "Boris Johnson", "Amy Johnston"),
+        ("Rocky II", "Rocky III"),
+    ],
+)
+def test_names_that_stay_apart(names):
+    assert named(*names).merged == {}
+
+
+def test_an_initial_that_fits_two_leads_to_both():
+    found = named("E. Ravenscroft", "Edmund Ravenscroft", "Edgar Ravenscroft")
+    assert found.merged == {}
+    assert found.edges == [(0, "edgar ravenscroft"), (0, "edmund ravenscroft")]
+
+
+def test_a_title_and_surname_leads_to_the_person():
+    found = named("Dr Quennell", "Humphrey Quennell")
+    assert found.merged == {} and found.edges == [(0, "humphrey quennell")]
+
+
+@pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        ("It was built by Quennell, Humphrey.", [(0, "humphrey quennell")]),
+        ("Quennell, Humphrey grew up here.", [(0, "humphrey quennell")]),
+        ("In Quennell, Humphrey met Bo.", []),
+        ("We saw Bo, Quennell, Humphrey and Ada.", []),
+    ],
+)
+def test_surname_first(text, edges):
+    names = {"humphrey quennell": "Humphrey Quennell"}
+    assert forms(text, "Humphrey Quennell", names=names).edges == edges
+
+
+def test_acronyms():
+    names = {"ashgrove research institute": "Ashgrove Research Institute"}
+    found = forms("The Ashgrove Research Institute (ARI) opened.", "The ARI closed.", names=names)
+    assert found.merged == {"ari": "ashgrove research institute"}
+
+
+def test_two_bodies_with_one_acronym_stay_two():
+    names = {
+        "ashgrove research institute": "Ashgrove Research Institute",
+        "alpine rescue initiative": "Alpine Rescue Initiative",
+    }
+    found = forms(
+        "The Ashgrove Research Institute (ARI) opened.",
+        "The Alpine Rescue Initiative (ARI) closed.",
+        names=names,
+    )
+    assert found.merged == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the Food and Agriculture Organization (FAO)",
+        "FAO (Food and Agriculture Organization)",
+        "FAO, which stands for the Food and Agriculture Organization, met",
+        "the Food and Agriculture Organization, also known as the FAO, met",
+        "the Food and Agriculture Organization, or FAO, met",
+    ],
+)
+def test_ways_to_declare_an_acronym(text):
+    assert declared_acronyms(text) == [("FAO", "Food and Agriculture Organization")]
+
+
+@pytest.mark.parametrize("text", ["Ada Byron (UK)", "(see FAO)", "Rome (1945)", "((((FAO" * 500])
+def test_what_declares_no_acronym(text):
+    assert declared_acronyms(text) == []
