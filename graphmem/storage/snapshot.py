@@ -55,7 +55,7 @@ from graphmem.storage.sentence_columns import (
 from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
-FORMAT = 3
+FORMAT = 4
 """Version of the columns below; another version must be assembled again."""
 
 _POINTER = "CURRENT"
