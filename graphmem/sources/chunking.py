@@ -25,8 +25,6 @@ SMALLEST_BUDGET = 8
 # Some tokenizers make one unknown token of a word of any length; a piece stays readable all the
 # same if a token never stands for more characters than this on average.
 _CHARACTERS_PER_TOKEN = 32
-# Rows of a table in one piece: names of one row are lost among those of many others.
-_ROWS = 6
 _BATCH_PASSAGES = 512
 _BATCH_CHARACTERS = 2_000_000
 
@@ -50,7 +48,7 @@ def cut_passages(
     r"""Cut every passage whose title and text pass the budget; the others stay as they are.
 
     Texts are cut at sentence ends, and where they have structure as Markdown has it, between list
-    items, code blocks and rows of tables; a piece then begins with the headings that it stands
+    items, code blocks and each row of a table; a piece then begins with the headings that it stands
     under and the header of its table, and its metadata has the "headings". A sentence above the
     budget is cut at line ends, else at word ends, and a word above it between characters. Pieces
     are filled from the front, so that an edit changes no piece before it; the last two of a text
@@ -320,21 +318,23 @@ class _Structured:
         start = 0
         while start < len(units):
             room = self._room - self._context(units[start])[1]
-            used, end, rows = costs[start], start + 1, int(units[start].kind == "row")
+            used, end = costs[start], start + 1
             while end < len(units) and used + costs[end] <= room:
-                if units[end].kind == "row" and rows == _ROWS:
-                    break
-                if units[end].kind != "row" and rows:
-                    break  # what follows a table is no part of it
+                if units[end - 1].kind == "row" and not self._is_one_row(end):
+                    break  # names of one row are lost among those of many others
                 if self._is_section(end) and used >= room // 2:
                     break
-                rows += units[end].kind == "row"
                 used += costs[end]
                 end += 1
             while end < len(units) and end - start > 1 and units[end - 1].kind == "head":
                 end -= 1
             yield start, end
             start = self._next(start, end)
+
+    def _is_one_row(self, row: int) -> bool:
+        """Whether a unit goes on with the row before it, which was cut."""
+        unit = self.units[row]
+        return unit.kind == "row" and "\n" not in self._text[self.units[row - 1].end : unit.start]
 
     def _is_section(self, row: int) -> bool:
         unit = self.units[row]

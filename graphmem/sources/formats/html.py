@@ -25,7 +25,7 @@ _INLINE = frozenset(
         *("small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
     }
 )
-_SPACES = re.compile(r"[ \t\r\n\f]+")
+_SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
 # Names of what stands around the main text, as whole words of an element's class, id or role.
 _AROUND = re.compile(
     r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|sidebar|breadcrumbs?|pagination|pager|cookie"

@@ -16,6 +16,7 @@ _HYPHEN_AT_END = re.compile(r"(?<=[^\W\d_])[-\xad\u2010\x02\ufffe][ ]*\n[ ]*(?=[
 _NUMBER = re.compile(r"\d+|\b[ivxlc]+\b", re.IGNORECASE)
 _EDGE_LINES = 2  # at the top and bottom of a page, among which running heads are looked for
 _FEWEST_PAGES = 3  # on which the same line stands, for it to be a running head
+_LEAST_LINES = 3  # a page of fewer has no heads
 _PARAGRAPH_END = re.compile(r"[.!?:;…\"”’)\]]$")
 _STARTS_ITEM = re.compile(r"(?:[-•*–▪◦]|\(?\d{1,3}[.)])\s")
 
@@ -80,22 +81,29 @@ def _without_heads(pages: Sequence[list[str]]) -> list[list[str]]:
     """The pages without lines that stand at the edge of many, but for numbers in them."""
     seen: Counter[str] = Counter()
     for lines in pages:
-        seen.update({_shape(lines[at]) for at in _edges(lines)})
-    with_text = sum(map(bool, pages))
-    least = max(_FEWEST_PAGES, with_text // 4)
+        if sum(bool(line.strip()) for line in lines) > _LEAST_LINES:
+            edges = (*_edge(lines, first=True), *_edge(lines, first=False))
+            seen.update({_shape(lines[at]) for at in edges})
+    least = max(_FEWEST_PAGES, sum(map(bool, pages)) // 4)
     heads = {shape for shape, count in seen.items() if count >= least}
-    cleaned = []
-    for lines in pages:
-        dropped = {at for at in _edges(lines) if _shape(lines[at]) in heads}
-        dropped |= {at for at in _edges(lines)[:1] + _edges(lines)[-1:] if _is_number(lines[at])}
-        cleaned.append([line for at, line in enumerate(lines) if at not in dropped])
-    return cleaned
+    return [_without_edges(lines, heads) for lines in pages]
 
 
-def _edges(lines: Sequence[str]) -> list[int]:
-    """Rows of the first and last lines that are not blank."""
+def _without_edges(lines: list[str], heads: set[str]) -> list[str]:
+    dropped: set[int] = set()
+    for first in (True, False):
+        for at in _edge(lines, first=first):
+            if _shape(lines[at]) not in heads and not _is_number(lines[at]):
+                break
+            dropped.add(at)
+    return [line for at, line in enumerate(lines) if at not in dropped]
+
+
+def _edge(lines: Sequence[str], *, first: bool) -> list[int]:
+    """Rows of the first or last lines that are not blank, from the edge inwards."""
     full = [at for at, line in enumerate(lines) if line.strip()]
-    return sorted({*full[:_EDGE_LINES], *full[-_EDGE_LINES:]})
+    count = min(_EDGE_LINES, max(1, len(full) // 5))
+    return (full if first else full[::-1])[:count]
 
 
 def _shape(line: str) -> str:

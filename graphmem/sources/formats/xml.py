@@ -13,7 +13,6 @@ from graphmem.sources.formats.content import Content, one_line
 
 _ENTITY = re.compile(rb"<!ENTITY|<\x00!\x00E\x00N\x00T\x00I\x00T\x00Y|\x00<\x00!\x00E\x00N\x00T")
 _DEEPEST = 5000
-_TITLES = ("title", "dc:title")
 
 
 def reject_entities(data: bytes) -> None:
@@ -33,46 +32,69 @@ def read(data: bytes) -> Iterator[Content]:
         DataError: It is not well-formed, declares entities or is nested too deeply.
     """
     reject_entities(data)
-    lines: list[str] = []
-    path: list[str] = []
-    words: list[str] = []
-    found: dict[str, str] = {}
+    lines = _Lines()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = lines.start, lines.end
+    parser.CharacterDataHandler = lines.say
+    try:
+        parser.Parse(data, True)
+    except (expat.ExpatError, ValueError) as error:
+        raise DataError(f"not well-formed XML: {error}") from error
+    yield Content("\n".join(lines.lines), lines.title)
 
-    def flush() -> None:
-        text = one_line("".join(words))
-        words.clear()
-        if text:
-            name = path[-1].rpartition(":")[2] if path else ""
-            if name.lower() in _TITLES and "title" not in found:
-                found["title"] = text
-            lines.append(f"{name}: {text}" if name else text)
 
-    def start(name: str, attributes: dict[str, str]) -> None:
-        flush()
-        path.append(name)
-        if len(path) > _DEEPEST:
+class _Lines:
+    """Gathers the lines of a document while it is parsed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.title = ""
+        self._path: list[str] = []
+        self._inline: list[bool] = []  # for each open element: whether it stands amid text
+        self._words: list[str] = []
+        self._leaf = ("", 0)  # text of the element that ended last, and the depth of its parent
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        amid = any(word.strip() for word in self._words)
+        self._leaf = ("", 0)
+        self._path.append(name)
+        self._inline.append(amid)
+        if len(self._path) > _DEEPEST:
             raise DataError("elements are nested too deeply")
+        if amid:
+            return
+        self._words.clear()
         said = [
             f"{key} {one_line(value)}"
             for key, value in attributes.items()
             if value.strip() and not key.startswith("xmlns")
         ]
         if said:
-            lines.append(f"{name.rpartition(':')[2]}: {', '.join(said)}")
+            self.lines.append(f"{name.rpartition(':')[2]}: {', '.join(said)}")
 
-    def end(_: str) -> None:
-        flush()
-        path.pop()
+    def end(self, _: str) -> None:
+        if not self._inline.pop():
+            text = one_line("".join(self._words))
+            self._words.clear()
+            if text:
+                self._add(self._path[-1].rpartition(":")[2], text)
+            self._leaf = (text, len(self._path) - 1)
+        self._path.pop()
 
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = words.append
-    try:
-        parser.Parse(data, True)
-    except (expat.ExpatError, ValueError) as error:
-        raise DataError(f"not well-formed XML: {error}") from error
-    yield Content("\n".join(lines), found.get("title", ""))
+    def _add(self, name: str, text: str) -> None:
+        if name.lower() == "title":
+            self.title = self.title or text
+        self.lines.append(f"{name}: {text}")
+
+    def say(self, text: str) -> None:
+        if text.strip():
+            last, depth = self._leaf
+            if last and depth and depth == len(self._path):
+                self.lines.pop()  # text goes on after an element: what that said belongs to it
+                self._words.append(last)
+            self._leaf = ("", 0)
+        self._words.append(text)
 
 
 def core_properties(archive: zipfile.ZipFile) -> tuple[str, dict[str, str]]:
