@@ -71,6 +71,10 @@ class ExtractionError(GraphmemError):
     """A model answered an extraction in the wrong shape."""
 
 
+class NotConvergedError(GraphmemError):
+    """A walk cannot be computed as exactly as asked: its damping is too near 1."""
+
+
 class BudgetExceeded(GraphmemError):
     """The next call to a model could pass the budget; all answers paid for so far are kept."""
 

@@ -7,6 +7,8 @@ reversible: with C = sqrt(g / D) and x = sqrt(g D) z the system becomes (I - d C
 r / sqrt(g D), symmetric and positive definite with condition number at most (1 + d) / (1 - d).
 Conjugate gradients (Hestenes & Stiefel 1952) need a third of the steps of power iteration, and
 the residual bounds the error: the columns of (I - d P^T)^-1 sum to at most 1 / (1 - d).
+Rounding is worth as many digits as the condition number has: where float32 would not keep the
+bound asked for, the same is computed in float64, and where that would not, it is an error.
 
 Vectors are columns of arrays [n, q], so that q walks share the reading of the graph. A column's
 result does not depend on the others, bit by bit: all operations are elementwise, sums included
@@ -15,6 +17,7 @@ result does not depend on the others, bit by bit: all operations are elementwise
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,10 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from graphmem.errors import NotConvergedError
 from graphmem.graph.entity_graph import ContextGraph, entries_of_rows
 
 Vector = NDArray[np.floating[Any]]  # float32, but where a small part of a vector counts
 _EXACT = 1e-12
+_ROUNDING = 16
+"""Rounding errors of a solution, in units of the type's precision times the condition number."""
 Step = Callable[[Vector], Vector]
 
 
@@ -46,23 +52,28 @@ def personalized_pagerank(
         restart: Restart distribution, >= 0, [n], sums to 1.
         pull: How much the walk likes each node, > 0, [n]; None is 1 everywhere.
         damping: Probability of going on, in [0, 1).
-        tolerance: Bound on the L1 error, up to rounding in float32.
+        tolerance: Bound on the L1 error, from 1e-6, the rounding of the result.
 
     Returns:
         float32 [n], sums to 1.
+
+    Raises:
+        NotConvergedError: The damping is too near 1 for this tolerance.
 
     >>> ring = csr_array(np.roll(np.eye(4, dtype=np.float32), 1, axis=1))
     >>> personalized_pagerank(ring + ring.T, np.full(4, 0.25, dtype=np.float32)).round(4).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
     pulls = (np.ones_like(restart) if pull is None else pull)[:, None]
+    if not _in_single(damping, tolerance):
+        adjacency, restart, pulls = (v.astype(np.float64) for v in (adjacency, restart, pulls))
     step, root = _symmetric(adjacency, pulls, damping)
     going = restart[np.diff(adjacency.indptr) > 0].sum(keepdims=True)
     solution = _conjugate_gradients(
-        step, restart[:, None] / root, root, _residual_bound(tolerance, going, damping)
+        step, restart[:, None] / root, root, _residual_bound(tolerance, going, damping), damping
     )
     mass = (root * solution)[:, 0]
-    normalised: Vector = mass / mass.sum()
+    normalised: Vector = (mass / mass.sum()).astype(np.float32, copy=False)
     return normalised
 
 
@@ -91,11 +102,18 @@ def passage_pagerank(
             entities a column sums to 1.
         pull: How much each walk likes each passage, > 0, float32 [P, q].
         damping: Probability of going on, in [0, 1).
-        tolerance: Bound on the L1 error, up to rounding in float32.
+        tolerance: Bound on the L1 error, from 1e-6, the rounding of the result.
 
     Returns:
         float32 [q, P]: the same as the passages' part of `personalized_pagerank` on all nodes.
+
+    Raises:
+        NotConvergedError: The damping is too near 1 for this tolerance.
     """
+    if not _in_single(damping, tolerance):
+        return _on_all_nodes(
+            graph, entities, entity_restart, passage_restart, pull, damping, tolerance
+        )
     linked = graph.degrees > 0
     degrees = np.where(linked, graph.degrees, np.float32(1))[:, None]
     scale = np.sqrt(pull / degrees)
@@ -119,11 +137,37 @@ def passage_pagerank(
     given = np.array([restart.sum() for restart in entity_restart], dtype=np.float32)
     going = given + _column_sums(np.where(linked[:, None], passage_restart, 0))
     bound = _residual_bound(tolerance, going, damping) * np.float32(1 + damping)
-    mass = root * _conjugate_gradients(step, start / root, root, bound)
+    mass = root * _conjugate_gradients(step, start / root, root, bound, damping)
     handed = _column_sums(np.where(linked[:, None], mass, 0))
     everywhere = _column_sums(mass) + given + np.float32(damping) * handed
     normalised: Vector = np.ascontiguousarray((mass / everywhere).T)
     return normalised
+
+
+def _on_all_nodes(
+    graph: ContextGraph,
+    entities: Sequence[NDArray[np.int64]],
+    entity_restart: Sequence[Vector],
+    passage_restart: Vector,
+    pull: Vector,
+    damping: float,
+    tolerance: float,
+) -> Vector:
+    """What `passage_pagerank` promises, walk by walk; its shared columns are float32 alone."""
+    adjacency = graph.adjacency()
+    count, walks = passage_restart.shape
+    mass = np.empty((walks, count), dtype=np.float32)
+    for walk, (seeds, weights) in enumerate(zip(entities, entity_restart, strict=True)):
+        restart = np.zeros(adjacency.shape[0], dtype=np.float32)
+        restart[seeds] = weights
+        restart[-count:] = passage_restart[:, walk]
+        pulls = np.ones_like(restart)
+        pulls[-count:] = pull[:, walk]
+        everywhere = personalized_pagerank(
+            adjacency, restart, pulls, damping=damping, tolerance=tolerance
+        )
+        mass[walk] = everywhere[-count:]
+    return mass
 
 
 def entity_mass(
@@ -176,6 +220,9 @@ def seed_contributions(
 
     Returns:
         Shares, float32 [n, t]; every column sums to 1, or is 0 where no seed reaches the target.
+
+    Raises:
+        NotConvergedError: The damping is too near 1.
     """
     exact = adjacency.astype(np.float64), pull.astype(np.float64)[:, None]
     step, root = _symmetric(*exact, damping)
@@ -183,10 +230,32 @@ def seed_contributions(
     for i, target in enumerate(targets):
         start = np.zeros_like(root)
         start[target] = 1
-        reached = _conjugate_gradients(step, start, np.ones_like(root), np.array([_EXACT]))
+        bound = np.array([_EXACT])
+        reached = _conjugate_gradients(step, start, np.ones_like(root), bound, damping)
         share = restart * np.maximum(reached / root, 0)[:, 0]
         shares[:, i] = share / share.sum() if share.any() else 0
     return shares
+
+
+def _in_single(damping: float, tolerance: float) -> bool:
+    """Whether float32 keeps the bound; else float64 does.
+
+    Raises:
+        NotConvergedError: Neither does.
+
+    >>> _in_single(0.75, 1e-2), _in_single(0.9999, 1e-2)
+    (True, False)
+    """
+    single, double = (
+        float(_ROUNDING * np.finfo(kind).eps * (1 + damping) / (1 - damping))
+        for kind in (np.float32, np.float64)
+    )
+    if double > tolerance:
+        raise NotConvergedError(
+            f"a damping of {damping} is too near 1 for a tolerance of {tolerance}: at most "
+            f"{double:.1g} can be had; use a damping of 0.99 or less, or a larger tolerance"
+        )
+    return single <= tolerance
 
 
 def _residual_bound(tolerance: float, going: Vector, damping: float) -> Vector:
@@ -195,7 +264,8 @@ def _residual_bound(tolerance: float, going: Vector, damping: float) -> Vector:
     The mass sums to T = (1 - g) + g / (1 - d), where the share g of the restart is at nodes with
     edges, [q]. A residual e moves it by e / (1 - d) at most, and its sum by as much again.
     """
-    bound: Vector = np.float32(tolerance / 2) * (going + (1 - going) * np.float32(1 - damping))
+    kind = going.dtype.type
+    bound: Vector = kind(tolerance / 2) * (going + (1 - going) * kind(1 - damping))
     return bound
 
 
@@ -205,15 +275,18 @@ def _symmetric(adjacency: csr_array, pull: Vector, damping: float) -> tuple[Step
     linked = out > 0
     scale = np.sqrt(np.divide(pull, out, out=np.zeros_like(out), where=linked))
     root: Vector = np.sqrt(np.where(linked, pull * out, np.float32(1)))
+    far = root.dtype.type(damping)  # rounded to float32, it would be another walk
 
     def step(z: Vector) -> Vector:
-        image: Vector = np.float32(damping) * (scale * (adjacency @ (scale * z)))
+        image: Vector = far * (scale * (adjacency @ (scale * z)))
         return image
 
     return step, root
 
 
-def _conjugate_gradients(step: Step, right: Vector, weight: Vector, bound: Vector) -> Vector:
+def _conjugate_gradients(
+    step: Step, right: Vector, weight: Vector, bound: Vector, damping: float
+) -> Vector:
     """Solve z - step(z) = right until the residuals' L1 norms, weighted, are within bounds.
 
     Args:
@@ -221,19 +294,24 @@ def _conjugate_gradients(step: Step, right: Vector, weight: Vector, bound: Vecto
         right: q right-hand sides, [n, q].
         weight: Weights of the norm, [n, q].
         bound: For each column, [q].
+        damping: Of the walk; says how many steps are enough.
 
     Returns:
         [n, q].
+
+    Raises:
+        NotConvergedError: The bounds were not reached.
     """
     solution = np.zeros_like(right)
     residual = right.copy()
     direction = residual.copy()
     square = _column_sums(residual * residual)
-    # In exact arithmetic fewer than n steps are needed; float32 ends the gain earlier.
-    for _ in range(200):
+    # The error falls by e^2 in as many steps as the root of the condition number.
+    most = 200 + 40 * math.ceil(math.sqrt((1 + damping) / (1 - damping)))
+    for _ in range(most):
         going = _column_sums(weight * np.abs(residual)) > bound
         if not going.any():
-            break
+            return solution
         image = direction - step(direction)
         curvature = _column_sums(direction * image)
         length = np.divide(square, curvature, out=np.zeros_like(square), where=going)
@@ -244,7 +322,9 @@ def _conjugate_gradients(step: Step, right: Vector, weight: Vector, bound: Vecto
         direction *= np.divide(following, square, out=np.zeros_like(square), where=going)
         direction += residual
         square = following
-    return solution
+    raise NotConvergedError(
+        f"the walk did not converge in {most} steps with damping {damping}; use a smaller damping"
+    )
 
 
 def _column_sums(values: Vector) -> Vector:

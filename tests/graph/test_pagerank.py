@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from graphmem.errors import NotConvergedError
 from graphmem.graph.entity_graph import context_graph
 from graphmem.graph.pagerank import passage_pagerank, personalized_pagerank, seed_contributions
 
@@ -194,3 +195,85 @@ def test_contributions_are_what_would_be_missing_without_a_seed(seed, damping):
         assert shares[source] == pytest.approx(expected, abs=1e-3)
     assert not shares[restart == 0].any()
     assert shares.sum(axis=0) == pytest.approx((whole > 1e-9).astype(float), abs=1e-5)
+
+
+def path(size, weights):
+    """Passages in a row, each two neighbours with an entity in common, and one passage alone."""
+    entities = np.repeat(np.arange(size - 1), 2)
+    passages = entities + np.tile([0, 1], size - 1)
+    return csr_array((weights(entities.size), (entities, passages)), shape=(size - 1, size + 1))
+
+
+def nasty(name):
+    """Graphs on which a walk forgets slowly where it began, or weights differ by much."""
+    random = np.random.default_rng(0)
+    if name == "path":
+        weights = path(600, lambda count: np.ones(count))
+    elif name == "path of uneven steps":
+        weights = path(300, lambda count: 10 ** random.uniform(-3, 3, count))
+    elif name == "star":
+        weights = csr_array(random.random((1, 500)) + 0.01)
+    elif name == "two stars with a leaf in common":
+        weights = np.zeros((2, 401))
+        weights[0, :201] = weights[1, 200:] = 1
+    elif name == "islands":
+        weights = np.kron(np.eye(60), [[1, 0.01, 0]])
+    else:  # two clusters and a thread between them
+        weights = np.zeros((41, 41))
+        weights[:20, :20] = weights[20:40, 20:40] = random.random((20, 20)) < 0.3
+        weights[np.arange(40), np.arange(40)] = 1
+        weights[40, [0, 20]] = 1e-4
+    weights = csr_array(weights).astype(np.float32)
+    alone = np.diff(weights.indptr) == 1
+    return context_graph(csr_array(weights[np.argsort(alone, kind="stable")]))
+
+
+NASTY = (
+    *("path", "path of uneven steps", "star", "two stars with a leaf in common", "islands"),
+    "two clusters",
+)
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-5])
+@pytest.mark.parametrize("damping", [0.9, 0.99, 0.999, 0.9999])
+@pytest.mark.parametrize("name", NASTY)
+def test_the_bound_holds_near_damping_1(name, damping, tolerance):
+    graph = nasty(name)
+    entities, passages = graph.weights.shape
+    restart = np.zeros(entities + passages, dtype=np.float32)
+    restart[[0, entities + passages // 2, -1]] = 0.5, 0.375, 0.125
+    pull = np.ones_like(restart)
+    pull[entities:] = np.exp(np.linspace(0, 3, passages))
+    adjacency = graph.adjacency()
+    expected = prpack(transitions(adjacency, pull), restart, damping)
+    mass = personalized_pagerank(adjacency, restart, pull, damping=damping, tolerance=tolerance)
+    assert np.abs(mass - expected).sum() < tolerance and mass.dtype == np.float32
+    seeds = np.array([0])
+    (scores,) = passage_pagerank(
+        *(graph, [seeds], [restart[seeds]], restart[entities:, None], pull[entities:, None]),
+        damping=damping,
+        tolerance=tolerance,
+    )
+    assert np.abs(scores - expected[entities:]).sum() < tolerance and scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_contributions_near_damping_1(name):
+    graph = nasty(name)
+    adjacency = graph.adjacency()
+    restart = np.full(adjacency.shape[0], 1 / adjacency.shape[0], dtype=np.float32)
+    pull, target = np.ones_like(restart), adjacency.shape[0] // 2
+    targets = np.array([target])
+    shares = seed_contributions(adjacency, restart, pull, targets, damping=0.999)[:, 0]
+    steps = transitions(adjacency, pull)
+    out = steps.sum(axis=1, keepdims=True)
+    steps = np.divide(steps, out, out=np.zeros_like(steps), where=out > 0)
+    reached = np.linalg.solve(np.eye(len(steps)) - 0.999 * steps, np.eye(len(steps))[target])
+    assert shares == pytest.approx(reached / reached.sum(), abs=1e-5)
+
+
+def test_a_bound_that_cannot_be_kept_is_an_error():
+    graph = nasty("path")
+    restart = np.full(graph.adjacency().shape[0], 1 / 1200, dtype=np.float32)
+    with pytest.raises(NotConvergedError, match=r"0\.99999999999.*use a damping of 0\.99 or less"):
+        personalized_pagerank(graph.adjacency(), restart, damping=1 - 1e-12, tolerance=1e-5)
