@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.errors import StorageError
+
 
 @dataclass(frozen=True, slots=True)
 class StringColumn:
@@ -37,12 +39,22 @@ def write_strings(folder: Path, name: str, strings: Iterable[str]) -> None:
 
 
 def write_vectors(file: Path, vectors: Iterable[NDArray[np.float32]], count: int) -> None:
-    """Write `count` vectors, one or more, as float32 [count, d], without holding them all."""
+    """Write `count` vectors, one or more, as float32 [count, d], without holding them all.
+
+    Raises:
+        StorageError: There are more or fewer of them, or they differ in length.
+    """
     rows: Iterator[NDArray[np.float32]] = iter(vectors)
     first = next(rows)
     header = {"descr": "<f4", "fortran_order": False, "shape": (count, first.size)}
     # Written, not mapped: on a full disk a mapped file kills the process, without an error.
     with file.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
+        written = 0
         for row in chain([first], rows):
+            if row.shape != first.shape:
+                raise StorageError(f"{file}: vector {written} is {row.shape}, not {first.shape}")
             stream.write(row.astype("<f4", copy=False).tobytes())
+            written += 1
+    if written != count:
+        raise StorageError(f"{file}: {written} vectors for {count} rows")

@@ -31,6 +31,8 @@ from graphmem.storage.rows import (
 from graphmem.storage.schema import FORMAT, lend_tables, make_later_tables, make_tables
 from graphmem.types import Extraction, Passage
 
+_AT_ONCE = 400
+"""Hashes or document names in one statement; a name counts twice, and 999 are allowed."""
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
 
 
@@ -397,7 +399,7 @@ class Store:
 
 def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
     """As many at once as one statement may name."""
-    return (hashes[start : start + 500] for start in range(0, len(hashes), 400))
+    return (hashes[start : start + _AT_ONCE] for start in range(0, len(hashes), _AT_ONCE))
 
 
 @contextmanager

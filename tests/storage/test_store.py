@@ -220,3 +220,12 @@ def test_a_full_disk_keeps_what_was_committed(small_disk):
             store.add(Passage(f"p{i}", "text " * 1000) for i in range(500))
     with Store.open(path) as store:
         assert store.passages() == [ADA]
+
+
+def test_more_vectors_than_one_statement_names_come_once_and_in_order(store):
+    hashes = [f"hash {number:04}" for number in range(1234)]
+    vectors = np.arange(1234, dtype=np.float32)[:, None]
+    store.save_vectors(hashes, "model", vectors)
+    asked = hashes[::-1]
+    assert store.missing_vectors([*asked, "none"], "model") == ["none"]
+    assert [float(row[0]) for row in store.vectors_of(asked, "model")] == [*range(1233, -1, -1)]
