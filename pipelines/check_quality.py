@@ -21,6 +21,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from graphmem.evaluation.datasets.trec_ids import trec_id
+from graphmem.evaluation.runs.trec import read_run
+
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 EXPECTED = Path(__file__).with_name("expected") / "retrieval.json"
 CUTS = (2, 5, 10, 20)
@@ -73,7 +76,7 @@ def check_set(
     lower.write_text(
         "".join(json.dumps({**r, "question": r["question"].lower()}) + "\n" for r in records)
     )
-    gold = {record["id"]: set(record["gold"]) for record in records}
+    gold = {trec_id(str(r["id"])): set(map(trec_id, r["gold"])) for r in records}
     for preset, bounds in expected.items():
         run = work / f"{name}.{preset}.trec"
         queries = lower if preset.endswith("+lower") else written
@@ -96,15 +99,6 @@ def graphmem(*arguments: object) -> None:
     """Run the command line as a user would."""
     command = [sys.executable, "-m", "graphmem", *map(str, arguments)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def read_run(path: Path) -> dict[str, list[str]]:
-    """Passage ids of every question, by rank."""
-    run: dict[str, list[str]] = {}
-    for line in path.open(encoding="utf-8"):
-        question, _, passage, *_ = line.split()
-        run.setdefault(question, []).append(passage)
-    return run
 
 
 def recall(run: dict[str, list[str]], gold: dict[str, set[str]]) -> dict[str, float]:

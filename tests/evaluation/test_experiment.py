@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from graphmem.cli.commands import main
 from graphmem.errors import DataError, ModelError, TooManyFailures
 from graphmem.evaluation import experiment as experiment_module
+from graphmem.evaluation.datasets.trec_ids import trec_id
 from graphmem.evaluation.experiment import rescore, run_experiment
-from graphmem.evaluation.runs.running import column, run_folder
+from graphmem.evaluation.runs.running import run_folder
 from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
@@ -254,7 +255,7 @@ def test_rescoring_reads_the_runs_only(
     gone = lines[0].split()[0]
     (folder / "run.trec").write_text("".join(line for line in lines if line.split()[0] != gone))
     again = rescore(tmp_path)["datasets"]["small"]["variants"]["bm25"]
-    assert [column(id_) for id_ in again["missing"]] == [gone]
+    assert [trec_id(id_) for id_ in again["missing"]] == [gone]
     answers = "".join(
         json.dumps({"id": r["id"], "answer": r["answers"][0]}) + "\n"
         for r in map(json.loads, (folder / "questions.jsonl").open(encoding="utf-8"))

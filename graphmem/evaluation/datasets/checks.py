@@ -10,6 +10,7 @@ from typing import Any
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError
 from graphmem.evaluation.datasets.dataset import Dataset, scope_of
+from graphmem.evaluation.datasets.trec_ids import alike
 
 _EXAMPLES = 3
 
@@ -112,6 +113,8 @@ def _errors(dataset: Dataset) -> Iterable[tuple[bool, str, list[str]]]:
             if q.scope and any(scopes.get(gold, q.scope) != q.scope for gold in q.gold)
         ],
     )
+    yield True, "passage ids that a TREC run cannot tell apart", alike(texts)
+    yield True, "question ids that a TREC run cannot tell apart", alike(q.id for q in questions)
     yield (
         True,
         "questions whose grades are not of their gold",

@@ -11,9 +11,11 @@ from typing import Any
 from graphmem.answering.reader import Reader
 from graphmem.errors import DataError, EndpointError, GraphmemError, TooManyFailures
 from graphmem.evaluation.datasets.dataset import Dataset, JudgedQuestion, write_lines, write_text
+from graphmem.evaluation.datasets.trec_ids import trec_id
 from graphmem.evaluation.runs.iterating import CountingChat
-from graphmem.evaluation.runs.recorded import read_json, read_records, read_run
-from graphmem.evaluation.runs.running import column, run_folder
+from graphmem.evaluation.runs.recorded import read_json, read_records
+from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.trec import read_run
 from graphmem.protocols import ChatModel, Progress
 from graphmem.types import ChatRequest, Hit, Message
 
@@ -124,12 +126,12 @@ def judged(chat: ChatModel, question: JudgedQuestion, answer: str) -> float:
 def _answer_run(
     folder: Path, dataset: Dataset, asked: _Asked, threads: int, label: str, tell: Progress
 ) -> list[dict[str, Any]]:
-    texts = {column(passage.id): passage for passage in dataset.passages}
+    texts = {trec_id(passage.id): passage for passage in dataset.passages}
     ranked = read_run(folder / "run.trec")
     questions = [question for question, _ in read_records(folder)]
 
     def hits(question: JudgedQuestion) -> list[Hit]:
-        ids = ranked.get(column(question.id), [])[:20]
+        ids = ranked.get(trec_id(question.id), [])[:20]
         return [Hit(rank, 1 / rank, texts[id_]) for rank, id_ in enumerate(ids, start=1)]
 
     rows = []

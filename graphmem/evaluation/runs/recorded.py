@@ -41,24 +41,3 @@ def read_records(folder: Path) -> list[tuple[JudgedQuestion, dict[str, Any]]]:
         )
         for place, record in read_objects(str(folder / "questions.jsonl"))
     ]
-
-
-def read_run(path: Path) -> dict[str, list[str]]:
-    """Passage ids of every question of a TREC run, by rank; ids as its columns hold them.
-
-    Raises:
-        DataError: A line has not six columns, or no number for a rank.
-    """
-    ranked: dict[str, list[tuple[int, str]]] = {}
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                columns = line.split()
-                if len(columns) != 6 or not columns[3].isdigit():
-                    raise DataError(
-                        "expected six columns with a rank in the 4th", str(path), number
-                    )
-                ranked.setdefault(columns[0], []).append((int(columns[3]), columns[2]))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", str(path)) from error
-    return {question: [id_ for _, id_ in sorted(hits)] for question, hits in ranked.items()}

@@ -9,9 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import regex
-
 from graphmem.answering.chat_session import search_each
 from graphmem.answering.iterative import merge_best
 from graphmem.base.text import content_hash
@@ -30,10 +27,10 @@ from graphmem.evaluation.runs.iterating import CountingChat, IterateOptions
 from graphmem.evaluation.runs.rerankers import searching
 from graphmem.evaluation.runs.specification import Experiment, Variant, slug
 from graphmem.evaluation.runs.timing import TimedEmbedder, latencies, latency_json, latency_sample
-from graphmem.evaluation.runs.trec import TAG, source_id
+from graphmem.evaluation.runs.trec import best_pieces, write_ranked
 from graphmem.memory import GraphMemory
 from graphmem.protocols import ChatModel, Embedder, Progress
-from graphmem.types import Hit, Price, Ranking
+from graphmem.types import Price, Ranking
 
 _BATCH = 256
 _SNIPPET = 240
@@ -309,23 +306,16 @@ def _found(
 
 def _is_crowded(ranking: Ranking, wanted: int, depth: int) -> bool:
     """Whether pieces leave room for fewer than `depth` records, and a deeper search has more."""
-    return len(ranking.hits) == wanted and len(_best_pieces(ranking.hits)) < depth
+    return len(ranking.hits) == wanted and len(best_pieces(ranking.hits)) < depth
 
 
 def _as_found(question: JudgedQuestion, ranking: Ranking, depth: int) -> Found:
-    best = _best_pieces(ranking.hits)
+    best = best_pieces(ranking.hits)
     hits = [
         (id_, hit.passage.title, hit.score, " ".join(hit.passage.text[:_SNIPPET].split()))
         for id_, hit in list(best.items())[:depth]
     ]
     return Found(question, ranking.route + (" + reranker" if ranking.reranker else ""), hits)
-
-
-def _best_pieces(hits: Sequence[Hit]) -> dict[str, Hit]:
-    best: dict[str, Hit] = {}
-    for hit in hits:
-        best.setdefault(source_id(hit.passage), hit)
-    return best
 
 
 def write_run(folder: Path, found: Sequence[Found], numbers: Mapping[str, Any]) -> None:
@@ -340,23 +330,9 @@ def write_run(folder: Path, found: Sequence[Found], numbers: Mapping[str, Any]) 
             (folder / old).unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    write_text(folder / "run.trec", (line for item in found for line in trec_lines(item)))
+    write_ranked(
+        folder / "run.trec",
+        ((item.question.id, [(id_, score) for id_, _, score, _ in item.hits]) for item in found),
+    )
     write_lines(folder / "questions.jsonl", (item.as_record() for item in found))
     write_text(folder / "run.json", json.dumps(numbers, indent=1) + "\n")
-
-
-def trec_lines(found: Found) -> Iterator[str]:
-    """Six columns a line. Scores strictly fall, so that every tool ranks alike.
-
-    trec_eval orders by score, as a 32-bit float, and equal scores by id, whatever the ranks say:
-    a score that does not fall is moved to the next smaller number.
-    """
-    last = np.float32(np.inf)
-    for rank, (id_, _, score, _) in enumerate(found.hits, start=1):
-        last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
-        yield f"{column(found.question.id)} Q0 {column(id_)} {rank} {last:.9g} {TAG}\n"
-
-
-def column(name: str) -> str:
-    """An id as a column of a run: white space as %20."""
-    return regex.sub(r"\s", "%20", name)

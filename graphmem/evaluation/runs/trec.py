@@ -1,16 +1,18 @@
-"""Question files in, TREC runs out."""
+"""Question files in, TREC runs out and back."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import regex
+import numpy as np
 
 from graphmem.errors import DataError, StorageError
+from graphmem.evaluation.datasets.trec_ids import TrecIds
 from graphmem.sources.files import read_objects
 from graphmem.types import Hit, Passage, Ranking
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 TAG = "graphmem"
 _BATCH = 512
+_TINY = np.finfo(np.float32).tiny  # what is nearer to 0 is 0 where subnormal numbers are flushed
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,56 +89,82 @@ def search_all(
         batch = [question.text for question in questions[start : start + _BATCH]]
         for text, ranking in zip(batch, memory.search(batch, k, preset), strict=True):
             depth = k
-            while records and len(ranking.hits) == depth and len(_best_pieces(ranking)) < k:
+            while records and len(ranking.hits) == depth and len(best_pieces(ranking.hits)) < k:
                 depth *= 4
                 ranking = memory.search(text, depth, preset)
             yield ranking
         progress("search", start + len(batch), len(questions))
 
 
-def _best_pieces(ranking: Ranking) -> dict[str, Hit]:
-    """The first hit of every record, best record first."""
+def best_pieces(hits: Iterable[Hit]) -> dict[str, Hit]:
+    """The first hit of every record by its `source_id`, best record first."""
     best: dict[str, Hit] = {}
-    for hit in ranking.hits:
+    for hit in hits:
         best.setdefault(source_id(hit.passage), hit)
     return best
 
 
-def run_lines(question_id: str, ranking: Ranking, k: int) -> list[str]:
-    """Lines of a TREC run: question, Q0, passage, rank, score, tag; white space in ids as %20.
+def falling_scores(scores: Iterable[float]) -> Iterator[str]:
+    """Scores as text, strictly falling also for programs that read them as 32-bit floats.
 
-    Pieces of one long record count once, at the rank of the best.
+    trec_eval orders by score, as a 32-bit float, and equal scores by id, whatever the ranks say.
+    So a score that does not fall is moved to the next smaller 32-bit number, and nine digits
+    tell any two of these apart. All others stay as they are.
 
     Args:
-        question_id: Id of the question.
-        ranking: Its hits.
-        k: How many lines at most.
+        scores: Of one question, in the order of the ranking; finite as 32-bit floats.
+
+    Raises:
+        ValueError: One is not finite.
+
+    >>> list(falling_scores([0.5, 0.5, 0.25, 0.75]))
+    ['0.5', '0.49999997', '0.25', '0.249999985']
     """
-    return [
-        f"{_column(question_id)} Q0 {_column(name)} {rank} {hit.score:.9g} {TAG}"
-        for rank, (name, hit) in enumerate(list(_best_pieces(ranking).items())[:k], start=1)
-    ]
+    last = np.float32(np.inf)
+    for score in scores:
+        if not abs(score) <= _LARGEST:
+            raise ValueError(f"a score of a TREC run must be a finite 32-bit number, not {score}")
+        text = f"{score:.9g}"
+        value = np.float32(text)
+        if abs(value) < _TINY:
+            value = np.float32(0)
+        if value >= last:
+            value = np.nextafter(last, np.float32(-np.inf))
+            if abs(value) < _TINY:
+                value = np.float32(0) if last > 0 else -_TINY
+            text = f"{value:.9g}"
+        yield text
+        last = value
 
 
-def write_run(
-    path: Path, questions: Sequence[Question], rankings: Iterable[Ranking], k: int
-) -> int:
+def write_ranked(path: Path, ranked: Iterable[tuple[str, Sequence[tuple[str, float]]]]) -> int:
     """Write a TREC run; the file appears whole or not at all.
+
+    A line is question, Q0, passage, rank, score, tag. Scores are those of `falling_scores`, so
+    that every program ranks alike, and ids those of `trec_id`.
+
+    Args:
+        path: The file.
+        ranked: Id of every question, with ids and scores of its passages, best first.
 
     Returns:
         Number of lines.
 
     Raises:
+        DataError: Two ids would be the same in the file.
         StorageError: The file cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
+    questions, passages = TrecIds("questions"), TrecIds("passages")
     count = 0
     try:
-        with part.open("w", encoding="utf-8") as stream:
-            for question, ranking in zip(questions, rankings, strict=True):
-                lines = run_lines(question.id, ranking, k)
-                count += len(lines)
-                stream.writelines(f"{line}\n" for line in lines)
+        with part.open("w", encoding="utf-8", errors="replace") as stream:
+            for question, hits in ranked:
+                name = questions.column(question)
+                scores = falling_scores(score for _, score in hits)
+                for rank, ((id_, _), score) in enumerate(zip(hits, scores, strict=True), start=1):
+                    stream.write(f"{name} Q0 {passages.column(id_)} {rank} {score} {TAG}\n")
+                count += len(hits)
         part.replace(path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
@@ -144,5 +174,55 @@ def write_run(
     return count
 
 
-def _column(name: str) -> str:
-    return regex.sub(r"\s", "%20", name)
+def write_run(
+    path: Path, questions: Sequence[Question], rankings: Iterable[Ranking], k: int
+) -> int:
+    """Write the rankings of questions as a TREC run.
+
+    Pieces of one long record count once, at the rank of the best.
+
+    Args:
+        path: The file.
+        questions: What was asked.
+        rankings: A ranking for each.
+        k: How many lines of each question at most.
+
+    Returns:
+        Number of lines.
+
+    Raises:
+        DataError: Two ids would be the same in the file.
+        StorageError: The file cannot be written.
+    """
+    return write_ranked(
+        path,
+        (
+            (question.id, [(id_, hit.score) for id_, hit in best_pieces(ranking.hits).items()][:k])
+            for question, ranking in zip(questions, rankings, strict=True)
+        ),
+    )
+
+
+def read_run(path: Path) -> dict[str, list[str]]:
+    """Passage ids of every question of a TREC run, by rank; ids as its columns hold them.
+
+    Raises:
+        DataError: The file cannot be read, or a line has not six columns with a rank and a score;
+            says which.
+    """
+    ranked: dict[str, list[tuple[int, str]]] = {}
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", str(path)) from error
+    for number, line in enumerate(lines[: -1 if lines[-1] == b"" else None], start=1):
+        try:
+            question, _, passage, rank, score, _ = line.decode("utf-8").split()
+            place = int(rank)
+            if not math.isfinite(float(score)):
+                raise ValueError(score)
+        except ValueError as error:
+            expected = "expected six columns in UTF-8, the 4th a rank, the 5th a finite score"
+            raise DataError(expected, str(path), number) from error
+        ranked.setdefault(question, []).append((place, passage))
+    return {question: [id_ for _, id_ in sorted(hits)] for question, hits in ranked.items()}

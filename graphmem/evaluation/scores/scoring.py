@@ -16,8 +16,10 @@ from graphmem.evaluation.datasets.dataset import (
     write_lines,
     write_text,
 )
-from graphmem.evaluation.runs.recorded import read_json, read_records, read_run
-from graphmem.evaluation.runs.running import column, run_folder
+from graphmem.evaluation.datasets.trec_ids import trec_id
+from graphmem.evaluation.runs.recorded import read_json, read_records
+from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.trec import read_run
 from graphmem.evaluation.scores.answers import exact_match, f1
 from graphmem.evaluation.scores.bootstrap import RESAMPLES, interval, resampled_means
 from graphmem.evaluation.scores.metrics import Scores, by_group, score_run
@@ -34,9 +36,9 @@ def score_folder(folder: Path, cutoffs: Sequence[int]) -> tuple[Scores, list[Jud
     lines = read_run(folder / "run.trec")
     run: dict[str, list[str]] = {}
     for question in questions:
-        if column(question.id) in lines:
-            names = {column(gold): gold for gold in question.gold}
-            run[question.id] = [names.get(id_, id_) for id_ in lines[column(question.id)]]
+        if trec_id(question.id) in lines:
+            names = {trec_id(gold): gold for gold in question.gold}
+            run[question.id] = [names.get(id_, id_) for id_ in lines[trec_id(question.id)]]
     scores = score_run(run, questions, cutoffs)
     answers = folder / "answers.jsonl"
     if answers.is_file():
