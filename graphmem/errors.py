@@ -87,6 +87,10 @@ class StorageError(GraphmemError):
     """The index folder cannot be written (disk full, read-only) or is damaged."""
 
 
+class OutputError(GraphmemError):
+    """The standard output is closed, full, or closed early by the program that reads it."""
+
+
 class IndexNotFoundError(GraphmemError):
     """No index at this place, or one that was never finished."""
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+from click.exceptions import Exit
 
 from graphmem.cli.eval import data_group, eval_command
 from graphmem.cli.llm import (
@@ -30,6 +31,7 @@ from graphmem.cli.reading import (
     reading_options,
     with_reading_options,
 )
+from graphmem.cli.streams import guard_streams
 from graphmem.errors import ExitCode, GraphmemError
 from graphmem.rendering import json as render_json
 from graphmem.rendering import llm_text as render_llm
@@ -44,22 +46,55 @@ F = TypeVar("F", bound=Callable[..., Any])
 RUN_DEPTH = 100
 """Hits for each question of a run where -k is not given (TREC's custom is 100 or 1000)."""
 
+_NO_MEMORY = (
+    "not enough memory: what was committed is kept; give the process more, or fewer --workers"
+)
+_NO_FILES = "too many open files: raise the limit, e.g. ulimit -n 4096, or give fewer --workers"
+_SAID_OF_THE_SYSTEM = {
+    errno.EMFILE: _NO_FILES,
+    errno.ENFILE: _NO_FILES,
+    errno.ENOMEM: _NO_MEMORY,
+}
+
 
 class _Commands(click.Group):
-    """Turns every graphmem error into one line and its exit code, here and nowhere else."""
+    """Turns everything that can go wrong into one line and its exit code, here and nowhere else."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        guard_streams()
+        return super().main(*arguments, **options)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _one_line():
+            return super().make_context(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
-        try:
+        with _one_line():
             return super().invoke(context)
-        except GraphmemError as error:
-            click.echo(f"error: {render.plain(str(error))}", err=True)
-            context.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo(
-                "interrupted: what was committed is kept; run the same command again to go on",
-                err=True,
-            )
-            context.exit(1)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Ends the command with a line on standard error where something goes wrong.
+
+    Raises:
+        Exit: With the code of the error.
+    """
+    try:
+        yield
+    except GraphmemError as error:
+        _end(f"error: {render.plain(str(error))}", error.exit_code)
+    except MemoryError:
+        _end(f"error: {_NO_MEMORY}")
+    except OSError as error:
+        _end(f"error: {render.plain(str(_SAID_OF_THE_SYSTEM.get(error.errno or 0, error)))}")
+    except KeyboardInterrupt:
+        _end("interrupted: what was committed is kept; run the same command again to go on")
+
+
+def _end(line: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
+    click.echo(line, err=True)
+    raise Exit(code)
 
 
 def _with_json(command: F) -> F:
@@ -123,9 +158,6 @@ def main(verbose: bool) -> None:
 
     Example: graphmem demo
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # terminals that know no Unicode show \u2192
-            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",

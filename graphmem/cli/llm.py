@@ -382,8 +382,10 @@ def export_command(index: Path, openie: Path | None, graphml: Path | None) -> No
 
     if openie is None and graphml is None:
         raise click.UsageError("name what to write: --openie FILE or --graphml FILE")
+    done = []  # said when all is written
     if openie is not None:
-        click.echo(f"{openie}: {export_index_openie(index, openie):,} passages")
+        done.append(f"{openie}: {export_index_openie(index, openie):,} passages")
     if graphml is not None:
         nodes, edges = export_graphml(index, graphml)
-        click.echo(f"{graphml}: {nodes:,} nodes, {edges:,} edges")
+        done.append(f"{graphml}: {nodes:,} nodes, {edges:,} edges")
+    click.echo("\n".join(done))
