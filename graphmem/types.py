@@ -52,11 +52,19 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One retrieved passage. `score` falls with `rank` (from 1) and compares within one ranking."""
+    """One retrieved passage. `score` falls with `rank` (from 1) and compares within one ranking.
+
+    Attributes:
+        rank: Its place, from 1.
+        score: Its score.
+        passage: The best of the passages that have its text.
+        copies: Ids of the others of these, sorted: they take no places of their own.
+    """
 
     rank: int
     score: float
     passage: Passage
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,13 @@ _PERHAPS = regex.compile(r"(?<!\S)(?![(\"'“‘]?\p{L}\p{Ll}*+[.,;:!?)\"'’”
 _VALUE = regex.compile(
     r"(?<!\S)[\p{L}_][\w.-]{0,60}=(?:\"([^\"\n]{2,80})\"|'([^'\n]{2,80})'|(\p{Lu}[^\s\"'=,;]{1,80}))"
 )
+# What a line of a log begins with: the time, how grave it is, who speaks; these are no names.
+_LEVEL = r"[\[<(]?(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)[\])>]?:?"
+LOG_HEAD = regex.compile(
+    rf"^(?=[^\n]{{0,160}}?[ \t]{_LEVEL}[ \t])[\[<(]?(?:\p{{Lu}}\p{{Ll}}\p{{Ll}}[ ]+\d)?[\dT/. -]*\d:\d\d\S*"
+    rf"(?:[ \t]+(?:{_LEVEL}|\[[^\]\n]{{0,80}}\]:?|[-–|:]|[\w$-]+(?:\.[\w$-]+)+:?)(?=[ \t]))++",
+    regex.MULTILINE,
+)
 _QUOTED = regex.compile(r"(?<!`)`{1,2}([^`\s]{2,120})`{1,2}(?!`)")
 
 

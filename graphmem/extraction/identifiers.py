@@ -7,12 +7,13 @@ from collections.abc import Iterable
 import regex
 
 from graphmem.base.dates import find_dates, whole_date
-from graphmem.base.identifiers import find_identifiers, quoted_identifiers, values
+from graphmem.base.identifiers import LOG_HEAD, find_identifiers, quoted_identifiers, values
 from graphmem.sources.markup import as_read
 from graphmem.types import Passage
 
 _PIECE = regex.compile(r"[12]\d{3}-\d\d-?")
-VERSION = "2"
+_BRACKETS = regex.compile(r"\[[^\]\n]*\]")
+VERSION = "3"
 """Of what is found here."""
 
 
@@ -27,10 +28,23 @@ def exact_names(passage: Passage) -> list[str]:
     for text in (read.title, read.text):
         dates = find_dates(text)
         names += (day for _, _, days in dates for day in days)
+        left_out = [(start, end) for start, end, _ in dates] + _speakers(text)
         for start, end in find_identifiers(text):
-            if not any(start < last and first < end for first, last, _ in dates):
+            if not any(start < last and first < end for first, last in left_out):
                 names.append(text[start:end])
     return [*names, *values(read.text), *quoted_identifiers(passage.text)]
+
+
+def _speakers(text: str) -> list[tuple[int, int]]:
+    """Heads of lines of a log but what stands in brackets: who speaks, hundreds of times."""
+    spans = []
+    for match in LOG_HEAD.finditer(text) if ":" in text else ():
+        start = match.start()
+        for inside in _BRACKETS.finditer(text, *match.span()):
+            spans.append((start, inside.start()))
+            start = inside.end()
+        spans.append((start, match.end()))
+    return spans
 
 
 def dates_as_days(names: Iterable[str]) -> list[str]:

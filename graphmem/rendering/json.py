@@ -49,7 +49,8 @@ def passage_json(passage: Passage) -> dict[str, Any]:
 
 
 def _hit_json(hit: Hit) -> dict[str, Any]:
-    return {"rank": hit.rank, "score": hit.score, **passage_json(hit.passage)}
+    said = {"rank": hit.rank, "score": hit.score, **passage_json(hit.passage)}
+    return {**said, "copies": list(hit.copies)} if hit.copies else said
 
 
 def ranking_json(ranking: Ranking) -> dict[str, Any]:

@@ -122,6 +122,8 @@ def ranking_text(ranking: Ranking) -> str:
     lines = [_heading(ranking)]
     for hit in ranking.hits:
         lines += [_hit_line(hit), f"    {_snippet(hit.passage.text)}"]
+        if hit.copies:
+            lines.append(f"    the same in {plain(', '.join(hit.copies))}")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.text import visible
 from graphmem.config import (
     FusionConfig,
     HippoRag2Config,
@@ -72,18 +73,37 @@ class Retriever:
     def ranking(self, trace: Trace, k: int, known: dict[int, Passage] | None = None) -> Ranking:
         """The first `k` hits of a trace; passages that it reads are added to `known`."""
         known = {} if known is None else known
-        rows = top_rows(trace.scores, k)
+        rows = self.hit_rows(trace.scores, k)
         for row in rows.tolist():
             if row not in known:
                 known[row] = self.snapshot.passage(row)
         hits = tuple(
-            Hit(rank, score, known[row])
+            Hit(rank, score, known[row], self._copies(row))
             for rank, (row, score) in enumerate(
                 zip(rows.tolist(), trace.scores[rows].tolist(), strict=True), start=1
             )
         )
         labels = tuple(self.snapshot.labels[int(row)] for row in trace.entities)
         return Ranking(trace.question, trace.route, hits, labels, trace.facts)
+
+    def hit_rows(self, scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Rows of the best `k` passages, best first: the best one of those that say the same."""
+        if not self.snapshot.has_copies:
+            return top_rows(scores, k)
+        wanted = k
+        while True:
+            rows = top_rows(scores, wanted)
+            first = np.sort(np.unique(self.snapshot.copied[rows], return_index=True)[1])
+            if first.size >= k or wanted >= scores.size:
+                return rows[first[:k]]
+            wanted *= 2
+
+    def _copies(self, row: int) -> tuple[str, ...]:
+        """Ids of the other passages that say the same as one."""
+        if not self.snapshot.has_copies:
+            return ()
+        same = np.flatnonzero(self.snapshot.copied == self.snapshot.copied[row])
+        return tuple(sorted(self.snapshot.passage(int(r)).id for r in same if r != row))
 
     def trace(self, questions: Sequence[str], config: SearchConfig) -> Iterator[Trace]:
         """Score all passages for every question.
@@ -126,7 +146,9 @@ class Retriever:
                 yield part, vectors
 
     def _embed(self, texts: Sequence[str], kind: TextKind = "question") -> NDArray[np.float32]:
-        return checked_vectors(self.embedder, texts, kind, self.snapshot.vectors.shape[1])
+        return checked_vectors(
+            self.embedder, [*map(visible, texts)], kind, self.snapshot.vectors.shape[1]
+        )
 
     def _trace_block(
         self, questions: Sequence[str], vectors: NDArray[np.float32], config: SearchConfig

@@ -25,6 +25,7 @@ from scipy.sparse import csr_array
 
 from graphmem.base.columns import StringColumn, write_strings, write_vectors
 from graphmem.base.files import checked_file, sync_folder, write_text
+from graphmem.base.text import content_hash
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_dictionary import EntityDictionary
 from graphmem.graph.entity_graph import (
@@ -55,9 +56,10 @@ from graphmem.storage.sentence_columns import (
 from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
-FORMAT = 4
+FORMAT = 5
 """Version of the columns below; another version must be assembled again."""
 
+_OWN_WORDS = 8  # a text of so many tells what it is without its title
 _POINTER = "CURRENT"
 _MANIFEST = "manifest.json"
 _NAME = regex.compile(r"snapshot-[0-9]{6,12}")
@@ -120,6 +122,16 @@ class Snapshot:
     def subjects(self) -> NDArray[np.int32]:
         """Entity row of the title of every passage, -1 where it has none, int32 [P]."""
         return self._array("subjects")
+
+    @cached_property
+    def copied(self) -> NDArray[np.int32]:
+        """The first passage that says the same as each (`same_texts`), int32 [P]."""
+        return self._array("copied")
+
+    @cached_property
+    def has_copies(self) -> bool:
+        """Whether two passages say the same."""
+        return not np.array_equal(self.copied, np.arange(self.passages))
 
     @cached_property
     def context_counts(self) -> NDArray[np.int32]:
@@ -335,6 +347,7 @@ def _write_columns(
     columns = {
         "df": np.bincount(edges.entities, minlength=entities).astype(np.int32),
         "subjects": subject_rows(edges, count),
+        "copied": same_texts(passages),
         "context_indptr": weights.indptr,
         "context_passages": edges.passages,
         "context_weights": weights.data,
@@ -355,6 +368,23 @@ def _write_columns(
     LexicalIndex.build([f"{p.title} {p.text}" for p in map(as_read, passages)]).save(
         folder / "lexical"
     )
+
+
+def same_texts(passages: Sequence[Passage]) -> NDArray[np.int32]:
+    """Row of the first passage with the same text but for blanks, int32 [P].
+
+    Texts of a few words are the same where their titles are too: "Thanks!" is said by many.
+
+    >>> same_texts([Passage("1", "So be it. ", "A"), Passage("2", "So be  it.", "A")]).tolist()
+    [0, 0]
+    """
+    first: dict[str, int] = {}
+    rows = np.empty(len(passages), dtype=np.int32)
+    for row, passage in enumerate(passages):
+        words = passage.text.split()
+        title = "" if len(words) >= _OWN_WORDS else passage.title
+        rows[row] = first.setdefault(content_hash(title, " ".join(words)), row)
+    return rows
 
 
 def _record(passage: Passage) -> str:

@@ -1,7 +1,7 @@
 """What a passage says, however it is written: every spelling finds what its plain twin finds."""
 
 import pytest
-from twins import PEOPLE, found, index
+from twins import FIRST, PEOPLE, QUESTION, SECOND, extractor, found, index
 
 from graphmem.config import RetrievalConfig
 from graphmem.types import Passage
@@ -168,3 +168,60 @@ def test_groups_of_digits_are_one_number(tmp_path, asked, written):
         [f"Which tank holds {asked} litres?"], 1, RetrievalConfig()
     )
     assert ranking.hits[0].passage.id == "it"
+
+
+LOGS = [
+    ("2031-04-{d:02}T10:12:00Z INFO plans.service [worker-{d}] ", '"'),
+    ("2031-04-{d:02} 10:12:00,123 [main] WARN org.acme.Plans - ", "'"),
+    ("[2031-04-{d:02} 10:12:00] DEBUG: ", '"'),
+]
+
+
+@pytest.mark.parametrize(("head", "mark"), LOGS)
+def test_lines_of_logs(tmp_path, head, mark):
+    first = "plan accepted bridge={m}{bridge} Bridge{m} designer={m}{name}{m}"
+    second = "profile stored name={m}{name}{m} hometown={m}{town}{m}"
+    passages = [
+        Passage(f"{kind}{i}", head.format(d=i + 1 + days) + line)
+        for i, (name, bridge, town) in enumerate(PEOPLE)
+        for kind, days, line in (
+            ("a", 0, first.format(m=mark, bridge=bridge, name=name)),
+            ("b", 12, second.format(m=mark, name=name, town=town)),
+        )
+    ]
+    asked = [QUESTION.format(bridge=bridge) for _, bridge, _ in PEOPLE]
+    retriever = index(tmp_path, passages)
+    rankings = retriever.search(asked, 5, RetrievalConfig())
+    hits = [{hit.passage.id for hit in ranking.hits} for ranking in rankings]
+    assert sum(f"b{i}" in ids for i, ids in enumerate(hits)) >= 11
+    said = set(retriever.snapshot.labels)
+    assert not said & {"INFO", "WARN", "DEBUG", "main"}
+
+
+def test_capitals_in_scripts_that_the_pipeline_cannot_read():
+    (found,) = extractor().extract(
+        [Passage("a", "Το θέατρο «Αργώ» έχτισε ο ΘΕΟΔΩΡΟΣ ΚΑΡΥΔΗΣ, και ο Νίκος Μελάς.")]
+    )
+    assert {"ΘΕΟΔΩΡΟΣ ΚΑΡΥΔΗΣ", "Νίκος Μελάς"} <= set(found.entities)
+    assert not any(name.startswith("έχτισε") for name in found.entities)
+
+
+def test_copies_take_one_place_and_are_named(tmp_path):
+    passages = []
+    for i, (name, bridge, town) in enumerate(PEOPLE):
+        text = FIRST.format(bridge=bridge, name=name)
+        passages += [Passage(f"a{i}", text), Passage(f"b{i}", SECOND.format(name=name, town=town))]
+        passages += (Passage(f"a{i}-{n}", text.replace(". ", "." + "\n " * n)) for n in range(1, 7))
+    asked = [QUESTION.format(bridge=bridge) for _, bridge, _ in PEOPLE]
+    rankings = index(tmp_path, passages).search(asked, 5, RetrievalConfig())
+    for i, ranking in enumerate(rankings):
+        same = [h for h in ranking.hits if h.passage.id.split("-")[0] == f"a{i}"]
+        assert len(same) == 1 and len({same[0].passage.id, *same[0].copies}) == 7
+    found = [{hit.passage.id for hit in ranking.hits} for ranking in rankings]
+    assert sum(f"b{i}" in ids for i, ids in enumerate(found)) >= 11
+
+
+def test_short_texts_are_copies_only_under_one_title(tmp_path):
+    passages = [Passage("1", "Thanks!", "Ada"), Passage("2", "Thanks!", "Bo")]
+    (ranking,) = index(tmp_path, passages).search(["Thanks!"], 5, RetrievalConfig())
+    assert len(ranking.hits) == 2 and not any(hit.copies for hit in ranking.hits)

@@ -169,7 +169,9 @@ def test_questions_in_other_scripts(tmp_path, make, name, text, question):
 @pytest.mark.parametrize("name", NAMES)
 def test_ties_fall_the_same_way_in_any_order_of_input(tmp_path, make, seed, name):
     passages, names = island_world(30)
-    copies = [replace(p, id=f"{p.id}-{i}") for p in passages for i in range(4)]
+    copies = [
+        replace(p, id=f"{p.id}-{i}", text=p.text + " ." * i) for p in passages for i in range(4)
+    ]
     rankings = []
     for number, order in enumerate((copies, random.Random(seed).sample(copies, len(copies)))):
         memory = make(tmp_path / str(number), names)
@@ -184,7 +186,7 @@ def test_ties_are_not_broken_by_id(tmp_path, make):
     from graphmem.types import Passage
 
     memory = make(tmp_path / "i")
-    memory.add(Passage(f"{i:03}", "the same text") for i in range(50))
+    memory.add(Passage(f"{i:03}", "the same text" + " ." * i) for i in range(50))
     found = ids(memory.search("text", 50))
     assert sorted(found) != found and sorted(found, reverse=True) != found
 
