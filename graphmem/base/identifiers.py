@@ -58,7 +58,8 @@ _VALUE = regex.compile(
 # What a line of a log begins with: the time, how grave it is, who speaks; these are no names.
 _LEVEL = r"[\[<(]?(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)[\])>]?:?"
 LOG_HEAD = regex.compile(
-    rf"^(?=[^\n]{{0,160}}?[ \t]{_LEVEL}[ \t])[\[<(]?(?:\p{{Lu}}\p{{Ll}}\p{{Ll}}[ ]+\d)?[\dT/. -]*\d:\d\d\S*"
+    rf"^(?=[^\n]{{0,160}}?[ \t]{_LEVEL}[ \t])"
+    rf"[\[<(]?(?:\p{{Lu}}\p{{Ll}}\p{{Ll}}[ ]+\d)?[\dT/. -]*\d:\d\d\S*"
     rf"(?:[ \t]+(?:{_LEVEL}|\[[^\]\n]{{0,80}}\]:?|[-–|:]|[\w$-]+(?:\.[\w$-]+)+:?)(?=[ \t]))++",
     regex.MULTILINE,
 )

@@ -215,9 +215,9 @@ def test_a_pointer_to_nothing(write):
 @pytest.mark.parametrize(
     "manifest",
     [
-        *("", "[]", "3", "null", "{", '{"format": 4}', '{"format": 4, "files": []}'),
-        '{"format": 4, "files": {"df.npy": {"bytes": "many"}}, "entities": 1, "passages": 1}',
-        '{"format": 4, "files": {"df.npy": 3}, "entities": 1, "passages": 1}',
+        *("", "[]", "3", "null", "{", '{"format": 5}', '{"format": 5, "files": []}'),
+        '{"format": 5, "files": {"df.npy": {"bytes": "many"}}, "entities": 1, "passages": 1}',
+        '{"format": 5, "files": {"df.npy": 3}, "entities": 1, "passages": 1}',
         "[" * 100_000,
     ],
 )
@@ -232,7 +232,7 @@ def test_another_format_says_what_to_run(write):
     index = write()
     file = live_snapshot(index) / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
-    with pytest.raises(IndexMismatchError, match=r"format 99.*reads format 4.*graphmem index"):
+    with pytest.raises(IndexMismatchError, match=r"format 99.*reads format 5.*graphmem index"):
         open_current(index)
 
 
