@@ -107,10 +107,12 @@ def assemble_graph(
     entity_of = np.array([rows[name] for name in every], dtype=np.int32)
     dictionary = replace(dictionary, rows=entity_of[dictionary.rows])
     written = np.zeros((2, len(every)), dtype=np.int64)
+    first = np.full(len(passages), -1, dtype=np.int32)
     edges = [
-        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written, lettered)
+        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written, lettered, first)
         for start in range(0, len(passages), _CHUNK)
     ]
+    edges.append(_unsaid(passages, first, edges))
     dictionary = replace(dictionary, proper=written[0] > written[1])
     return _shared_first(names, labels, _merge(edges), dictionary, len(passages))
 
@@ -147,11 +149,12 @@ def _context_chunk(
     hasher: TokenHasher,
     written: NDArray[np.int64],
     lettered: NDArray[np.bool_],
+    first: NDArray[np.int32],
 ) -> ContextEdges:
     """Edges of the passages from `start`.
 
     Adds to `written` [2, E] how often they write each name of the dictionary as a name, and how
-    often in small letters only.
+    often in small letters only; to `first` [P] the entity that each text names first.
     """
     chunk = passages[start : start + _CHUNK]
     entities = dictionary.rows.size  # or less: several names can be one entity
@@ -175,8 +178,11 @@ def _context_chunk(
         for i, p in enumerate(chunk)
         if (name := normalise_phrase(subject_name(p.title)))
     }
+    named_first = _first_names(text, matches, lettered)
+    for i, row in named_first.items():
+        first[start + i] = row
     subject = np.array(
-        [i * entities + row for i, row in (_first_names(text, matches, lettered) | titled).items()],
+        [i * entities + row for i, row in (named_first | titled).items()],
         dtype=np.int64,
     )
     # What the extractor found is an edge even where the text holds it inside a longer name.
@@ -200,6 +206,38 @@ def _first_names(
     bodies = np.flatnonzero((text % 2 == 1) & lettered[matches.names])
     first, where = np.unique(text[bodies], return_index=True)
     return dict(zip((first // 2).tolist(), matches.entities[bodies[where]].tolist(), strict=True))
+
+
+def _unsaid(
+    passages: Sequence[Passage],
+    first: NDArray[np.int32],
+    edges: Sequence[ContextEdges],
+) -> ContextEdges:
+    """Edges from the later pieces of a document to what its first piece names first.
+
+    A piece that says only "she" is about it too; one that names it has the edge already.
+    """
+    heads = {
+        p.document: int(row)
+        for p, row in zip(passages, first, strict=True)
+        if p.document and p.position == 0 and row >= 0
+    }
+    wanted = np.array(
+        [
+            heads[p.document] * len(passages) + row
+            for row, p in enumerate(passages)
+            if p.position > 0 and p.document in heads
+        ],
+        dtype=np.int64,
+    )
+    known = [e.entities.astype(np.int64) * len(passages) + e.passages for e in edges]
+    new = np.setdiff1d(wanted, np.concatenate(known)) if known else wanted
+    return ContextEdges(
+        (new // max(len(passages), 1)).astype(np.int32),
+        (new % max(len(passages), 1)).astype(np.int32),
+        np.ones(new.size, dtype=np.int32),
+        np.zeros(new.size, dtype=np.bool_),
+    )
 
 
 def _merge(edges: Sequence[ContextEdges]) -> ContextEdges:

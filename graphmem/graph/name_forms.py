@@ -146,6 +146,7 @@ def name_forms(passages: Sequence[Passage], spelled: Sequence[Mapping[str, str]]
     forms.later_parts()
     forms.missing_letters()
     forms.persons()
+    forms.surnames()
     forms.surnames_first()
     forms.acronyms()
     return NameForms(
@@ -283,6 +284,26 @@ class _Forms:
             if len(given) <= 3 and _INITIALS.fullmatch(written):
                 fits = {n for n in self._bearers(surname) if self._has_initials(n, given)}
                 self._lead(name, {self.whole(n) for n in fits} - {name}, sure=True)
+
+    def surnames(self) -> None:
+        """A surname alone, also of several, in a document that gives the whole name."""
+        documents: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        single = {n for n, words in self.words.items() if len(words) == 1 and len(n) > 2}
+        wanted = {n for n in single if n in self.by_last}
+        plural = {n for n in single - wanted if n[-1] == "s" and n[:-1] in self.by_last}
+        for surname in {*wanted, *(n[:-1] for n in plural)}:
+            for name in self._bearers(surname):
+                if self.words[name][0] not in _TITLES:
+                    for row in self.rows[name]:
+                        documents[surname][self.passages[row].document].add(self.whole(name))
+        for name in sorted(wanted | plural):
+            most = _MOST if name in plural else 1
+            held = documents[name if name in wanted else name[:-1]]
+            for row in self.rows[name] if self.spelling[name][:1].isupper() else ():
+                document = self.passages[row].document
+                fits = held.get(document, set()) if document else set()
+                if len(fits) <= most:
+                    self.edges += ((row, whole) for whole in sorted(fits))
 
     def _bearers(self, surname: str) -> list[str]:
         """Names of persons, as far as one can see, with this surname."""

@@ -4,6 +4,7 @@ import pytest
 from twins import FIRST, PEOPLE, QUESTION, SECOND, extractor, found, index
 
 from graphmem.config import RetrievalConfig
+from graphmem.graph.name_forms import name_forms
 from graphmem.types import Passage
 
 
@@ -225,3 +226,38 @@ def test_short_texts_are_copies_only_under_one_title(tmp_path):
     passages = [Passage("1", "Thanks!", "Ada"), Passage("2", "Thanks!", "Bo")]
     (ranking,) = index(tmp_path, passages).search(["Thanks!"], 5, RetrievalConfig())
     assert len(ranking.hits) == 2 and not any(hit.copies for hit in ranking.hits)
+
+
+LATER = [
+    "She grew up in {town} and went to school there.",
+    "{surname} grew up in {town} and went to school there.",
+    "The {surname}s lived in {town} and went to school there.",
+]
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_later_pieces_reach_what_the_document_is_about(tmp_path, later):
+    passages = []
+    for i, (name, bridge, town) in enumerate(PEOPLE):
+        said = later.format(town=town, surname=name.split()[1])
+        passages += [
+            Passage(f"a{i}", FIRST.format(bridge=bridge, name=name)),
+            Passage(f"d{i}#0", f"{name} was an engineer.", document=f"d{i}"),
+            Passage(f"d{i}#1", said, document=f"d{i}", position=1),
+        ]
+    asked = [QUESTION.format(bridge=bridge) for _, bridge, _ in PEOPLE]
+    rankings = index(tmp_path, passages).search(asked, 5, RetrievalConfig())
+    found = [{hit.passage.id for hit in ranking.hits} for ranking in rankings]
+    assert sum(f"d{i}#1" in ids for i, ids in enumerate(found)) >= 11
+
+
+def test_a_surname_of_two_people_of_a_document_is_not_told_apart():
+    passages = [
+        Passage("1", "Ada Byron met Bo Byron.", document="d"),
+        Passage("2", "Byron left.", document="d", position=1),
+        Passage("3", "Byron came.", document="e"),
+    ]
+    spelled = [{"ada byron": "Ada Byron", "bo byron": "Bo Byron"}, *2 * [{"byron": "Byron"}]]
+    assert not name_forms(passages, spelled).edges and not name_forms(passages, spelled).merged
+    spelled[0].pop("bo byron")
+    assert name_forms(passages, spelled).edges == [(1, "ada byron")]
