@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from graphmem.base.dates import find_dates
@@ -18,6 +20,7 @@ from graphmem.graph.entity_dictionary import (
     find_names,
 )
 
+_LONG_NAME = regex.compile(r"(?<![\w'’-])\p{Lu}\p{Ll}{6,40}(?![\w'’-])")
 _SHOUTED = 3  # words; shorter questions in capitals may be abbreviations
 
 
@@ -55,6 +58,33 @@ def link_questions(
     link([place for place in every if _has_inner_capitals(read[place])], False)
     link([place for place in every if place not in linked or not linked[place].entities.size], True)
     return [linked[place] for place in every]
+
+
+def perhaps_mistyped(question: str) -> list[str]:
+    """Its long words with a capital, each once.
+
+    >>> perhaps_mistyped("Who built the Harowgate Bridge in Rome?")
+    ['Harowgate']
+    """
+    return list(dict.fromkeys(_LONG_NAME.findall(question)))
+
+
+def one_letter_away(word: str) -> list[str]:
+    """What may have been meant: one letter more, less or other, or two neighbours changed.
+
+    The first letter is taken to be right.
+
+    >>> {"Harrowgate", "Harogate"} <= set(one_letter_away("Harowgate"))
+    True
+    """
+    letters = sorted({*ascii_lowercase, *word[1:].lower()})
+    meant = set()
+    for i in range(1, len(word) + 1):
+        head, tail = word[:i], word[i:]
+        meant |= {head + letter + tail for letter in letters}
+        meant |= {head + letter + tail[1:] for letter in letters if tail}
+        meant |= {head + tail[1:], head + tail[1:2] + tail[:1] + tail[2:]}
+    return sorted(meant - {word})
 
 
 def _link(

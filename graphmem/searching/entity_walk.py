@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from graphmem.config import RetrievalConfig
 from graphmem.embedding.checked import checked_vectors
 from graphmem.graph.entity_dictionary import TokenHasher
-from graphmem.graph.entity_linking import Linked, link_questions
+from graphmem.graph.entity_linking import (
+    Linked,
+    link_questions,
+    one_letter_away,
+    perhaps_mistyped,
+)
 from graphmem.graph.pagerank import entity_mass, passage_pagerank
 from graphmem.protocols import Embedder
 from graphmem.searching.fact_evidence import FACT_FEATURES, fact_evidence
@@ -29,6 +34,7 @@ from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import Trace
 from graphmem.storage.snapshot import Snapshot
 
+_RARE = 10  # passages; a name of more is well known, and another word is another name
 _NOTHING = np.zeros(0, dtype=np.float32)
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
@@ -210,8 +216,32 @@ class NameSearcher:
         )
 
     def link(self, questions: Sequence[str]) -> list[Linked]:
-        """What every question names."""
+        """What every question names; a long name that no text has is read as the one near it."""
+        return [
+            self._mistyped(question, found)
+            for question, found in zip(questions, self._link(questions), strict=True)
+        ]
+
+    def _link(self, questions: Sequence[str]) -> list[Linked]:
         return link_questions(self._snapshot.dictionary, self._hasher, questions)
+
+    def _mistyped(self, question: str, found: Linked) -> Linked:
+        """What a question names with a word of it mended, where that leads to one rare name."""
+        words = perhaps_mistyped(question)
+        known = set(self._snapshot.lexical.known(words)) if words else set()
+        for word in words:
+            if word in known:
+                continue
+            meant = self._snapshot.lexical.known(one_letter_away(word))
+            mended = self._link([question.replace(word, other) for other in meant])
+            near = [m for m in mended if self._adds_a_rare_name(found, m)]
+            if len(near) == 1:
+                return near[0]
+        return found
+
+    def _adds_a_rare_name(self, found: Linked, mended: Linked) -> bool:
+        added = np.setdiff1d(mended.entities, found.entities)
+        return bool(added.size and self._snapshot.df[added].max() <= _RARE)
 
     @cached_property
     def model(self) -> TreeEnsemble:

@@ -67,6 +67,18 @@ class LexicalIndex:
         model.scores = {name: np.asarray(column) for name, column in model.scores.items()}
         return cls(model)
 
+    def known(self, words: Sequence[str]) -> list[str]:
+        """Those of the words, each one token, that a passage holds in any form.
+
+        >>> LexicalIndex.build(["the cat sat", "a dog"]).known(["Cats", "Cot"])
+        ['Cats']
+        """
+        if self._model is None:
+            return []
+        vocabulary = self._model.vocab_dict
+        stemmed = Stemmer.Stemmer("english").stemWords([" ".join(tokens(w)) for w in words])
+        return [word for word, stem in zip(words, stemmed, strict=True) if stem in vocabulary]
+
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.
 

@@ -261,3 +261,32 @@ def test_a_surname_of_two_people_of_a_document_is_not_told_apart():
     assert not name_forms(passages, spelled).edges and not name_forms(passages, spelled).merged
     spelled[0].pop("bo byron")
     assert name_forms(passages, spelled).edges == [(1, "ada byron")]
+
+
+def test_one_letter_wrong_in_the_question(tmp_path):
+    passages = []
+    for i, (name, bridge, town) in enumerate(PEOPLE):
+        passages += [
+            Passage(f"a{i}", FIRST.format(bridge=bridge, name=name)),
+            Passage(f"b{i}", SECOND.format(name=name, town=town)),
+        ]
+    retriever = index(tmp_path, passages)
+    long = [(i, bridge) for i, (_, bridge, _) in enumerate(PEOPLE) if len(bridge) >= 8]
+    for wrong in (
+        lambda b: b[:3] + b[4:],
+        lambda b: b[:4] + b[5] + b[4] + b[6:],
+        lambda b: f"{b[:5]}x{b[5:]}",
+    ):
+        asked = [QUESTION.format(bridge=wrong(bridge)) for _, bridge in long]
+        rankings = retriever.search(asked, 5, RetrievalConfig())
+        for (i, bridge), ranking in zip(long, rankings, strict=True):
+            assert any(bridge in name for name in ranking.entities)
+            assert f"b{i}" in {hit.passage.id for hit in ranking.hits}
+
+
+def test_a_name_near_two_names_or_near_none_is_not_mended(tmp_path):
+    passages = [Passage("1", "We saw Marlowen and Barlowen."), Passage("2", "We saw Marlowan.")]
+    retriever = index(tmp_path, passages)
+    asked = ["Where is old Marlowin?", "Where is old Thornbury?"]
+    first, second = retriever.search(asked, 2, RetrievalConfig())
+    assert not first.entities and not second.entities
