@@ -74,7 +74,7 @@ class Ranking:
     Attributes:
         question: The question.
         route: How the passages were scored.
-        hits: The passages.
+        hits: The passages; none where no passage has anything of the question.
         entities: What the question names, as far as the index knows it.
         facts: The facts that it started from, in presets that start from facts.
         reranker: Fingerprint of the reranker that ordered the first hits after that, "" for none.

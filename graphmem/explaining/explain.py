@@ -142,7 +142,7 @@ def explain(
         found = _explain_phrases(retriever, trace, trace.phrases, config, ranking, seeds)
     else:
         found = _explain_passages(retriever, trace, config, ranking, seeds)
-    moves = _moves(trace, retriever.hit_rows(trace.scores, k))
+    moves = _moves(trace, retriever.hit_rows(trace, k))
     hits = (replace(hit, reread=move) for hit, move in zip(found.hits, moves, strict=True))
     return replace(found, hits=tuple(hits))
 
@@ -157,7 +157,7 @@ def _explain_passages(
         hits = tuple(HitExplanation(hit, 0.0, 1.0) for hit in ranking.hits)
         return Explanation(ranking, (), hits)
     restart = walk.restart
-    targets = retriever.hit_rows(trace.scores, len(ranking.hits)) + len(walk.names)
+    targets = retriever.hit_rows(trace, len(ranking.hits)) + len(walk.names)
     contributions = seed_contributions(
         walk.adjacency,
         restart,
@@ -198,7 +198,7 @@ def _explain_phrases(
     rows = np.flatnonzero(walk.restart)
     # Mass is linear in the restart distribution: one walk from each seed.
     masses = np.stack([walk.restart[row] * _from_one(walk, int(row)) for row in rows])
-    targets = retriever.hit_rows(trace.scores, len(ranking.hits))
+    targets = retriever.hit_rows(trace, len(ranking.hits))
     context = searcher.context[targets]
     reached = context @ masses.T
     best = reached.argmax(axis=1)

@@ -106,6 +106,10 @@ def _heading(ranking: Ranking) -> str:
     return f"route: {route}"
 
 
+def _nothing_found(ranking: Ranking) -> list[str]:
+    return [] if ranking.hits else ["nothing found: no passage has anything of the question"]
+
+
 def _hit_line(hit: Hit) -> str:
     passage = hit.passage
     name = f"{plain(passage.title)} [{plain(passage.id)}]" if passage.title else plain(passage.id)
@@ -119,7 +123,7 @@ def _snippet(text: str) -> str:
 
 def ranking_text(ranking: Ranking) -> str:
     """Hits for eyes: rank, title, id, score, the beginning of the text."""
-    lines = [_heading(ranking)]
+    lines = [_heading(ranking), *_nothing_found(ranking)]
     for hit in ranking.hits:
         lines += [_hit_line(hit), f"    {_snippet(hit.passage.text)}"]
         if hit.copies:
@@ -140,7 +144,8 @@ def _shares_text(shares: tuple[Share, ...]) -> str:
 
 def explanation_text(explanation: Explanation) -> str:
     """Hits for eyes, each with the path that led to it. Passages stand in brackets."""
-    lines = [plain(explanation.ranking.question), _heading(explanation.ranking)]
+    ranking = explanation.ranking
+    lines = [plain(ranking.question), _heading(ranking), *_nothing_found(ranking)]
     if explanation.seeds:
         lines.append(f"seeds: {_shares_text(explanation.seeds)}")
     for reason in explanation.hits:

@@ -12,7 +12,6 @@ from graphmem.protocols import Embedder, FactFilter, Reranker
 from graphmem.reranking.checked import checked_scores
 from graphmem.searching.retriever import Retriever
 from graphmem.searching.scores import put_first
-from graphmem.searching.seeds import top_rows
 from graphmem.searching.trace import Reread, Trace
 from graphmem.storage.snapshot import Snapshot
 from graphmem.types import Passage, Ranking
@@ -56,7 +55,7 @@ class RereadingRetriever(Retriever):
         return replace(found, reranker=self.reranker.fingerprint, reranked=count)
 
     def _reread(self, trace: Trace) -> Trace:
-        rows = top_rows(trace.scores, self.depth)
+        rows = trace.best_rows(self.depth)
         passages = [self.snapshot.passage(int(row)) for row in rows]
         texts = [f"{p.title}\n{p.text}" if p.title else p.text for p in passages]
         values = checked_scores(self.reranker, trace.question, texts)

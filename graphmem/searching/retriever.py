@@ -26,7 +26,6 @@ from graphmem.searching.hipporag import FactSearcher, Walk, within_margin
 from graphmem.searching.linearrag import LinearSearcher
 from graphmem.searching.scores import reciprocal_rank_fusion
 from graphmem.searching.second_stage import Candidates
-from graphmem.searching.seeds import top_rows
 from graphmem.searching.trace import Trace
 from graphmem.storage.snapshot import Snapshot
 from graphmem.types import Hit, Passage, Ranking, Triple
@@ -73,7 +72,7 @@ class Retriever:
     def ranking(self, trace: Trace, k: int, known: dict[int, Passage] | None = None) -> Ranking:
         """The first `k` hits of a trace; passages that it reads are added to `known`."""
         known = {} if known is None else known
-        rows = self.hit_rows(trace.scores, k)
+        rows = self.hit_rows(trace, k)
         for row in rows.tolist():
             if row not in known:
                 known[row] = self.snapshot.passage(row)
@@ -86,15 +85,18 @@ class Retriever:
         labels = tuple(self.snapshot.labels[int(row)] for row in trace.entities)
         return Ranking(trace.question, trace.route, hits, labels, trace.facts)
 
-    def hit_rows(self, scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """Rows of the best `k` passages, best first: the best one of those that say the same."""
+    def hit_rows(self, trace: Trace, k: int) -> NDArray[np.int64]:
+        """Rows of the best `k` passages, best first: the best one of those that say the same.
+
+        Fewer, or none, where the question and the passages have nothing in common.
+        """
         if not self.snapshot.has_copies:
-            return top_rows(scores, k)
+            return trace.best_rows(k)
         wanted = k
         while True:
-            rows = top_rows(scores, wanted)
+            rows = trace.best_rows(wanted)
             first = np.sort(np.unique(self.snapshot.copied[rows], return_index=True)[1])
-            if first.size >= k or wanted >= scores.size:
+            if first.size >= k or wanted >= trace.scores.size:
                 return rows[first[:k]]
             wanted *= 2
 

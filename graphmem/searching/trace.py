@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.searching.hipporag import Walk
-from graphmem.searching.seeds import Seeds
+from graphmem.searching.seeds import Seeds, top_rows
 from graphmem.types import Route, Triple
 
 
@@ -59,3 +59,14 @@ class Trace:
     fact_parts: NDArray[np.float32] | None = None
     phrases: NDArray[np.int64] | None = None
     reread: Reread | None = None
+
+    def best_rows(self, count: int) -> NDArray[np.int64]:
+        """Rows of the `count` best passages, best first.
+
+        Without the passages that share no word with the question, where words alone count, and
+        without any where all vectors are at right angles to the question's.
+        """
+        rows = top_rows(self.scores, count)
+        if self.route == "dense" and not self.scores.any():
+            return rows[:0]
+        return rows[self.scores[rows] > 0] if self.route in ("lexical", "fusion") else rows

@@ -36,7 +36,7 @@ class LexicalIndex:
     """BM25 scores of P passages for any question."""
 
     def __init__(self, model: Any) -> None:
-        """Take a `bm25s.BM25` that is indexed or loaded; use `build` or `load` instead."""
+        """Take a `bm25s.BM25` that is indexed or loaded, None where no text has a word."""
         self._model = model
 
     @classmethod
@@ -59,9 +59,11 @@ class LexicalIndex:
 
     @classmethod
     def load(cls, folder: Path) -> LexicalIndex:
-        """Map a saved index from disk."""
-        if not folder.is_dir() or not any(folder.iterdir()):
-            return cls(None)
+        """Map a saved index from disk.
+
+        Raises:
+            FileNotFoundError: A file is missing.
+        """
         model = bm25s.BM25.load(folder, mmap=True, load_corpus=False)
         # Plain views of the mappings: numpy's memmap class makes every small access slower.
         model.scores = {name: np.asarray(column) for name, column in model.scores.items()}

@@ -91,7 +91,8 @@ class Snapshot:
             if file.suffix == ".npy" and file.parent.name != "lexical":
                 self._arrays[name.removesuffix(".npy")] = _map_array(file)
         try:
-            self.lexical = LexicalIndex.load(folder / "lexical")
+            words = any(name.startswith("lexical/") for name in self.manifest["files"])
+            self.lexical = LexicalIndex.load(folder / "lexical") if words else LexicalIndex(None)
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(folder / "lexical") from error
 

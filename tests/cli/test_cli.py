@@ -9,6 +9,7 @@ import pytest
 from cli_helpers import FILMS, QUESTION, ROOT, hits, make_index, run, run_process, write_lines
 
 from graphmem.cli.commands import main
+from graphmem.config import PRESETS
 from graphmem.sources.sample import HITS, demo_questions, sample_folder
 
 
@@ -108,12 +109,13 @@ def test_search_text_and_json(index):
 
 
 @pytest.mark.parametrize(
-    ("preset", "route"), [("default", "graph"), ("dense", "dense"), ("bm25", "lexical")]
+    ("preset", "route", "count"),
+    [("default", "graph", 4), ("dense", "dense", 4), ("bm25", "lexical", 2)],
 )
-def test_presets(index, preset, route):
+def test_presets(index, preset, route, count):
     found = json.loads(run("search", index, QUESTION, "--preset", preset, "--json").stdout)
     assert found["route"] == route
-    assert len(found["hits"]) == 4
+    assert len(found["hits"]) == count
     shown = run("search", index, QUESTION, "--preset", preset).stdout
     assert shown.startswith(f"route: {route}")
     why = json.loads(run("explain", index, QUESTION, "--preset", preset, "--json").stdout)
@@ -126,6 +128,31 @@ def test_k_from_one_to_all(index):
 
 def test_no_known_name_takes_the_dense_route_and_says_so(index):
     assert run("search", index, "who wrote it?").stdout.startswith("route: dense")
+
+
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"hipporag", "hipporag2"}))
+@pytest.mark.parametrize("reranker", [(), ("--reranker", "words")])
+def test_nothing_found_is_no_hit_and_is_said(index, preset, reranker):
+    nowhere = "xyzzy plugh?"
+    options = [index, nowhere, "--preset", preset, *reranker]
+    assert json.loads(run("search", *options, "--json").stdout)["hits"] == []
+    assert json.loads(run("explain", *options, "--json").stdout)["hits"] == []
+    for command in ("search", "explain"):
+        assert (
+            "nothing found: no passage has anything of the question"
+            in run(command, *options).stdout
+        )
+
+
+def test_only_passages_with_a_word_of_the_question_are_hits_of_bm25(index):
+    assert hits(index, "Whose novel is it?", "--preset", "bm25") == ["f4"]
+
+
+def test_a_run_with_a_question_that_finds_nothing_has_the_others(index, tmp_path):
+    asked = [{"id": "q1", "question": "xyzzy"}, {"id": "q2", "question": "Solaris?"}]
+    queries = write_lines(tmp_path / "q.jsonl", asked)
+    run("search", index, "--queries", queries, "--run", tmp_path / "r", "--preset", "bm25")
+    assert [line.split()[0] for line in (tmp_path / "r").read_text().splitlines()] == ["q2"]
 
 
 def test_explain_text_and_json(index):

@@ -121,7 +121,7 @@ def replace_id(reason):
 @pytest.mark.parametrize("name", ["dense", "bm25"])
 def test_without_a_walk_there_are_no_seeds(tiny, name):
     found = explain(tiny, HOPS, 3, PRESETS[name])
-    assert found.seeds == () and len(found.hits) == 3
+    assert found.seeds == () and len(found.hits) == {"dense": 3, "bm25": 2}[name]
     assert all((r.entity_share, r.passage_share, r.path) == (0, 1, ()) for r in found.hits)
     assert explain(tiny, "bread?", 1, DEFAULT).ranking.route == "dense"
 

@@ -73,7 +73,8 @@ def test_the_first_are_ordered_and_the_rest_stays(tiny_index, tiny, name, depth)
     assert all(a > b for a, b in zip(scores[:depth], scores[1:depth], strict=False))
     assert scores == sorted(scores, reverse=True)
     assert (found.route, found.entities) == (plain.route, plain.entities)
-    assert (found.reranker, found.reranked) == ("scripted:1", min(depth, 8))
+    assert (found.reranker, found.reranked) == ("scripted:1", len(first))
+    assert len(plain.hits) == {"rrf": 6, "bm25": 3}.get(name, 8)  # passages alike in anything
     assert (plain.reranker, plain.reranked) == ("", 0)
 
 
@@ -97,7 +98,8 @@ def test_many_questions_get_what_each_gets_alone(
     monkeypatch.setattr(retriever, "_EMBEDDED", 3)  # several blocks, some embedded ahead
     monkeypatch.setattr(retriever, "_BLOCK", 2)
     assert memory.search(asked, 8, name) == alone
-    assert {ranking.reranked for ranking in alone} == {4}
+    several = [min(4, len(ranking.hits)) for ranking in alone]  # there may be none alike
+    assert [ranking.reranked for ranking in alone] == several and max(several) > 1
     assert memory.search([], 8, name) == []
 
 
@@ -108,7 +110,9 @@ def test_explanations_say_what_it_did(tiny_index, tiny):
     for name in ("default", "dense", "bm25"):
         found = memory.explain(HOPS, 5, name)
         assert ids(found.ranking) == ids(memory.search(HOPS, 5, name))
-        assert [hit.reread is None for hit in found.hits] == [False] * 3 + [True] * 2
+        assert [hit.reread is None for hit in found.hits[:3]] == [False] * 3
+        assert all(hit.reread is None for hit in found.hits[3:])
+        assert len(found.hits) == (3 if name == "bm25" else 5)
     found = memory.explain(HOPS, 5)
     for hit in found.hits[:3]:
         assert hit.reread.place == places[hit.hit.passage.id]

@@ -34,7 +34,7 @@ def test_hops(tiny):
     assert place["p1"] < place["p2"] < place["p3"] < place["p7"]
     words = search(tiny, HOPS, config=PRESETS["bm25"])
     assert words.route == "lexical"
-    assert {hit.score for hit in words.hits if hit.passage.id in ("p2", "p3")} == {0.0}
+    assert not {"p2", "p3"} & set(ids(words))
 
 
 def test_the_score_is_the_mass_of_the_walk(tiny, tiny_snapshot):
@@ -110,7 +110,7 @@ def test_the_dense_route_is_cosine(tiny, tiny_snapshot):
 def test_k_from_one_to_all(tiny, name, k):
     whole = search(tiny, HOPS, 8, PRESETS[name])
     found = search(tiny, HOPS, k, PRESETS[name])
-    assert len(found.hits) == min(k, 8)
+    assert len(whole.hits) == {"rrf": 6, "bm25": 2}.get(name, 8)  # those alike in anything
     assert found.hits == whole.hits[:k]
 
 

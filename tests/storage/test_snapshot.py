@@ -10,8 +10,10 @@ from worlds import TINY, TINY_NAMES, ScriptedExtractor, island_world, live_snaps
 
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_graph import assemble_graph, context_weights
+from graphmem.storage.bm25 import LexicalIndex
 from graphmem.storage.snapshot import open_current, write_snapshot
 from graphmem.storage.store import row_key
+from graphmem.types import Passage
 
 
 @pytest.fixture
@@ -91,6 +93,38 @@ def test_a_reader_keeps_the_snapshot_it_opened(write):
     assert reader.dictionary.rows.size == 9 and reader.subjects.size == 8
     assert reader.lexical.scores("bread", 8).argmax() == 5
     assert open_current(reader.folder.parent).passages == 2
+
+
+@pytest.mark.parametrize("later", [TINY[:2], None], ids=["replaced", "lost"])
+def test_a_snapshot_that_vanishes_while_it_is_opened_is_never_read_in_part(
+    write, tmp_path, monkeypatch, later
+):
+    """Its words are mapped last: they were taken for none, and all BM25 scores were 0."""
+    old = live_snapshot(write())
+    load = LexicalIndex.load
+
+    def vanish(folder):
+        if folder.parent == old:
+            for file in folder.iterdir():
+                file.unlink()
+            if later:
+                write(later)
+        return load(folder)
+
+    monkeypatch.setattr(LexicalIndex, "load", vanish)
+    if later is None:
+        with pytest.raises(StorageError, match="snapshot-000001"):
+            open_current(tmp_path)
+    else:
+        snapshot = open_current(tmp_path)
+        assert snapshot.passages == 2
+        assert snapshot.lexical.scores("Alien", 2).any()
+
+
+def test_texts_without_words_have_no_word_index(write):
+    passages = [Passage("1", "the"), Passage("2", "😀")]
+    snapshot = open_current(write(passages, ()))
+    assert snapshot.lexical.scores("the 😀", 2).tolist() == [0, 0]
 
 
 def test_a_half_written_snapshot_is_not_seen_and_then_removed(write, tmp_path):
