@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ from graphmem.indexing.indexer import (
     check_fingerprints,
     index_passages,
 )
+from graphmem.indexing.maintenance import Compacted, compact_index, delete_passages
 from graphmem.llm.fact_filter import ModelFactFilter
 from graphmem.llm.response_cache import read_usage
 from graphmem.model_specs import asks_a_model, find_models
@@ -48,9 +50,10 @@ from graphmem.protocols import (
 from graphmem.reranking import load_reranker
 from graphmem.searching.rerank_step import RERANK_DEPTH, RereadingRetriever, require_depth
 from graphmem.searching.retriever import Retriever
-from graphmem.sources.files import Sources, gather_passages
+from graphmem.sources.files import Sources, gather_passages, sorted_sources
 from graphmem.sources.options import ReadOptions as ReadOptions
 from graphmem.sources.options import ReadReport as ReadReport
+from graphmem.storage.changes import ADD_ONLY, ChangeRule
 from graphmem.storage.snapshot import open_current
 from graphmem.storage.statistics import index_statistics
 from graphmem.storage.store import Store
@@ -205,6 +208,7 @@ class GraphMemory(Asking):
         report: ReadReport | None = None,
         reading: ReadOptions | None = None,
         max_failures: float = MAX_FAILURES,
+        timeout: float = 0.0,
     ) -> IndexReport:
         """Add passages, or files and folders that hold them. What is there already is not redone.
 
@@ -223,9 +227,11 @@ class GraphMemory(Asking):
             reading: How files, folders and records are read.
             max_failures: Passages that a chat model may fail on: below 1 a share, judged from the
                 twentieth on, from 1 a number. They are tried again by the next `add`.
+            timeout: Seconds to wait for another process that is writing to the index.
 
         Raises:
-            DataError: The input is malformed; says file, line and what was expected.
+            DataError: The input is malformed; says file, line and what was expected. Or a text
+                has the id of another one that is there: see `update`.
             IndexMismatchError: The index was made with another extractor or embedder.
             IndexLockedError: Another process is writing to the index.
             StorageError: The folder cannot be written.
@@ -234,6 +240,214 @@ class GraphMemory(Asking):
                 goes on from there.
             TooManyFailures: More passages failed than allowed; what succeeded is kept.
         """
+        return self._take(
+            sources,
+            ADD_ONLY,
+            passage_tokens=passage_tokens,
+            overlap=overlap,
+            workers=workers,
+            progress=progress,
+            report=report,
+            reading=reading,
+            max_failures=max_failures,
+            timeout=timeout,
+        )
+
+    def update(
+        self,
+        sources: Sources,
+        *,
+        passage_tokens: int | None = None,
+        overlap: int = 0,
+        workers: int | None = None,
+        progress: Progress | None = None,
+        report: ReadReport | None = None,
+        reading: ReadOptions | None = None,
+        max_failures: float = MAX_FAILURES,
+        timeout: float = 0.0,
+    ) -> IndexReport:
+        """Add passages or files; a text whose id is there already takes the place of the old one.
+
+        A text that was cut is replaced with all its pieces. What is given as a piece ("ID#3", with
+        its document and position) takes the place of that piece alone.
+
+        Args:
+            sources: As for `add`.
+            passage_tokens: As for `add`.
+            overlap: As for `add`.
+            workers: As for `add`.
+            progress: As for `add`.
+            report: As for `add`.
+            reading: As for `add`.
+            max_failures: As for `add`.
+            timeout: As for `add`.
+
+        Raises:
+            DataError: As for `add`; two of the given texts have one id, or a text would take the
+                place of one from another file that is still there and was not given.
+            IndexLockedError: As for `add`.
+            StorageError: As for `add`.
+            ModelError: As for `add`.
+
+        >>> import tempfile
+        >>> memory = GraphMemory.open(tempfile.mkdtemp() + "/i", embedder="hashing")
+        >>> _ = memory.add([Passage("1", "Ada lives in Turin."), Passage("2", "Bob rows.")])
+        >>> report = memory.update([Passage("1", "Ada lives in Oslo.")])
+        >>> report.added, report.replaced, memory.search("Oslo", k=1).hits[0].passage.id
+        (0, 1, '1')
+        """
+        passages, paths = sorted_sources(sources)
+        names = None if paths else {passage.id for passage in passages}
+        return self._take(
+            paths or passages,
+            ChangeRule(replaces=True, names=names, whole=set()),
+            passage_tokens=passage_tokens,
+            overlap=overlap,
+            workers=workers,
+            progress=progress,
+            report=report,
+            reading=reading,
+            max_failures=max_failures,
+            timeout=timeout,
+        )
+
+    def sync(
+        self,
+        sources: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        keep_gone: bool = False,
+        passage_tokens: int | None = None,
+        overlap: int = 0,
+        workers: int | None = None,
+        progress: Progress | None = None,
+        report: ReadReport | None = None,
+        reading: ReadOptions | None = None,
+        max_failures: float = MAX_FAILURES,
+        timeout: float = 0.0,
+    ) -> IndexReport:
+        """Bring the index up to what files and folders hold now.
+
+        As `update`; and what was read from one of the files, or in one of the folders from a file
+        that is no more, and is not there now, is deleted. Passages of a file that could not be
+        read whole, or that is left out by `reading`, stay as they are.
+
+        Args:
+            sources: Files and folders.
+            keep_gone: Delete nothing but old pieces of texts that changed.
+            passage_tokens: As for `add`.
+            overlap: As for `add`.
+            workers: As for `add`.
+            progress: As for `add`.
+            report: As for `add`.
+            reading: As for `add`.
+            max_failures: As for `add`.
+            timeout: As for `add`.
+
+        Raises:
+            DataError: As for `update`, or what is given are no paths.
+            IndexLockedError: As for `add`.
+            StorageError: As for `add`.
+            ModelError: As for `add`.
+        """
+        passages, paths = sorted_sources(sources)
+        if passages:
+            raise DataError("sync takes paths of files and folders; use update for passages")
+        read = ReadReport() if report is None else report
+        folders = tuple(os.path.abspath(path) for path in paths if os.path.isdir(path))
+        rule = ChangeRule(replaces=True, drops=not keep_gone, whole=read.whole, folders=folders)
+        return self._take(
+            paths,
+            rule,
+            passage_tokens=passage_tokens,
+            overlap=overlap,
+            workers=workers,
+            progress=progress,
+            report=read,
+            reading=reading,
+            max_failures=max_failures,
+            timeout=timeout,
+        )
+
+    def delete(
+        self,
+        ids: str | Sequence[str] = (),
+        *,
+        documents: str | Sequence[str] = (),
+        where: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+        timeout: float = 0.0,
+    ) -> IndexReport:
+        """Take passages out: those with these ids, of these documents, and with such metadata.
+
+        No search finds them from now on. What was computed from them is kept, so that nothing is
+        paid twice when they come again, until `compact`.
+
+        Args:
+            ids: Ids of passages.
+            documents: Ids of documents, or of passages that are no pieces of one.
+            where: Values that metadata must have, all of them; a list has a value when one of its
+                items is it, and a string is also the number that is written so.
+            progress: Told of every stage.
+            timeout: Seconds to wait for another writer.
+
+        Raises:
+            ConfigError: Nothing is named.
+            DataError: There is no passage or document of a name; nothing is deleted then.
+            IndexNotFoundError: There is no finished index.
+            IndexLockedError: Another process is writing to the index.
+            StorageError: The folder cannot be written.
+
+        >>> import tempfile
+        >>> memory = GraphMemory.open(tempfile.mkdtemp() + "/i", embedder="hashing")
+        >>> _ = memory.add([Passage("1", "Ada lives in Turin."), Passage("2", "Bob rows.")])
+        >>> memory.delete("1").deleted, memory.search("Ada, Turin", k=1).hits
+        (1, ())
+        """
+        done = delete_passages(
+            self.path,
+            self._embedder,
+            ids=[ids] if isinstance(ids, str) else ids,
+            documents=[documents] if isinstance(documents, str) else documents,
+            where=where,
+            timeout=timeout,
+            progress=progress,
+        )
+        self._forget_snapshot()
+        return done
+
+    def compact(self, *, progress: Progress | None = None, timeout: float = 0.0) -> Compacted:
+        """Remove what deleted and replaced texts left in the files of the index, and their bytes.
+
+        Kept answers of language models go with them, for they may repeat what was deleted.
+
+        Args:
+            progress: Told of every stage.
+            timeout: Seconds to wait for another writer.
+
+        Raises:
+            IndexNotFoundError: There is no finished index.
+            IndexLockedError: Another process is writing to the index.
+            StorageError: The folder cannot be written.
+        """
+        self._language.flush()
+        done = compact_index(self.path, self._embedder, timeout=timeout, progress=progress)
+        self._forget_snapshot()
+        return done
+
+    def _take(
+        self,
+        sources: Sources,
+        rule: ChangeRule,
+        *,
+        passage_tokens: int | None,
+        overlap: int,
+        workers: int | None,
+        progress: Progress | None,
+        report: ReadReport | None,
+        reading: ReadOptions | None,
+        max_failures: float,
+        timeout: float,
+    ) -> IndexReport:
         read = ReadReport() if report is None else report
         passages = self._some(self._passages(sources, passage_tokens, overlap, read, reading))
         self.prepare(progress)
@@ -252,6 +466,8 @@ class GraphMemory(Asking):
                 workers=workers,
                 progress=progress,
                 max_failures=max_failures,
+                rule=rule,
+                timeout=timeout,
             )
         finally:
             self._language.flush()
@@ -259,9 +475,12 @@ class GraphMemory(Asking):
             for item in (*read.left_out, *read.bad_records):
                 where = item.path if item.line is None else f"{item.path}:{item.line}"
                 logger.warning("left out: %s: %s", ascii(where)[1:-1], item.reason)
+        self._forget_snapshot()
+        return done
+
+    def _forget_snapshot(self) -> None:
         with self._opening:
             self._retriever = None
-        return done
 
     def estimate(
         self,
@@ -360,7 +579,7 @@ class GraphMemory(Asking):
 
     @property
     def retriever(self) -> Retriever:
-        """Ranks the passages of the live snapshot; the same until the next `add`.
+        """Ranks the passages of the live snapshot; the same until the next change.
 
         Raises:
             IndexNotFoundError: There is no finished index.

@@ -42,7 +42,7 @@ def test_opens_with_two_commands_that_install_and_run():
     assert first == (
         "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/graphmem demo\n"
     )
-    assert second == ".venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest\n"
+    assert second == ".venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest -n 2\n"
     assert README.index(first) < README.index("\n## ")
     assert "skipped" in README.split("\n## ")[0]
 

@@ -39,19 +39,23 @@ def write_strings(folder: Path, name: str, strings: Iterable[str]) -> None:
 
 
 def write_vectors(file: Path, vectors: Iterable[NDArray[np.float32]], count: int) -> None:
-    """Write `count` vectors, one or more, as float32 [count, d], without holding them all.
+    """Write `count` vectors as float32 [count, d], without holding them all; d is 0 without any.
 
     Raises:
         StorageError: There are more or fewer of them, or they differ in length.
     """
     rows: Iterator[NDArray[np.float32]] = iter(vectors)
-    first = next(rows)
+    first = next(rows, None)
+    if first is None:
+        rows, first = iter(()), np.zeros(0, dtype=np.float32)
+    else:
+        rows = chain([first], rows)
     header = {"descr": "<f4", "fortran_order": False, "shape": (count, first.size)}
     # Written, not mapped: on a full disk a mapped file kills the process, without an error.
     with file.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         written = 0
-        for row in chain([first], rows):
+        for row in rows:
             if row.shape != first.shape:
                 raise StorageError(f"{file}: vector {written} is {row.shape}, not {first.shape}")
             stream.write(row.astype("<f4", copy=False).tobytes())

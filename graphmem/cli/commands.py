@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 from click.exceptions import Exit
 
+from graphmem.cli.changing import compact_command, delete_command, with_wait
 from graphmem.cli.eval import data_group, eval_command
 from graphmem.cli.llm import (
     AskingOptions,
@@ -138,6 +139,7 @@ def _with_index_options(command: F) -> F:
         click.option(
             "--workers", type=click.IntRange(min=1), help="Processes; default: one for each core."
         ),
+        with_wait,
         with_reading_options,
         with_indexing_options,
         _with_json,
@@ -167,12 +169,18 @@ def main(verbose: bool) -> None:
 
 @main.command("index")
 @_with_index_options
-def index_command(index: Path, **options: Any) -> None:
+@click.option(
+    "--keep-gone", is_flag=True, help="Keep what was read from files and records that are no more."
+)
+def index_command(index: Path, keep_gone: bool, **options: Any) -> None:
     """Index files and folders: records, texts, documents (graphmem formats lists them; - is stdin).
 
-    Adds to an index that exists. What is indexed already is not computed again, and a run that
-    was stopped goes on where it was. Files and records that cannot be read are left out and
-    listed at the end; the exit code is 3 then.
+    Brings an index that exists up to what the sources hold now: what changed is replaced, and
+    what a file or folder has no more is deleted; other sources stay. What is indexed already is
+    not computed again, and a run that was stopped goes on where it was. Files and records that
+    cannot be read are left out and listed at the end; the exit code is 3 then.
+
+    Example: graphmem index notes --index my.index --keep-gone
 
     Example: graphmem index notes --index my.index --exclude 'drafts/**' --gitignore
 
@@ -184,20 +192,20 @@ def index_command(index: Path, **options: Any) -> None:
 
     Example: graphmem index corpus.jsonl --index my.index --extractor llm --model NAME --dry-run
     """
-    _index(index, **options)
+    _index(index, keep_gone=keep_gone, **options)
 
 
 @main.command("add")
 @_with_index_options
 def add_command(index: Path, **options: Any) -> None:
-    """Add sources to an index that must exist.
+    """Add sources to an index that must exist; a text that is there already is replaced.
 
     Example: graphmem add more.jsonl --index my.index
     """
     from graphmem.storage.snapshot import open_current
 
     open_current(index)
-    _index(index, **options)
+    _index(index, keep_gone=True, **options)
 
 
 def _index(
@@ -209,6 +217,8 @@ def _index(
     overlap: int,
     workers: int | None,
     sentences: bool,
+    keep_gone: bool,
+    wait: float,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -239,8 +249,10 @@ def _index(
         click.echo(_json(shown) if shown else render_llm.estimate_text(estimate))
         return
     with progress() as tell:
-        report = memory.add(
+        report = memory.sync(
             sources,
+            keep_gone=keep_gone,
+            timeout=wait,
             passage_tokens=passage_tokens,
             overlap=overlap,
             workers=workers,
@@ -427,7 +439,15 @@ def demo_command(index: Path | None) -> None:
         click.echo(f'to ask it yourself: graphmem search {kept} "your question"')
 
 
-for command in (formats_command, ask_command, export_command, eval_command, data_group):
+for command in (
+    delete_command,
+    compact_command,
+    formats_command,
+    ask_command,
+    export_command,
+    eval_command,
+    data_group,
+):
     main.add_command(command)
 
 

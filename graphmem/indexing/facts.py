@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphmem.base.text import content_hash
-from graphmem.graph.fact_graph import assemble_facts, fact_text
+from graphmem.graph.fact_graph import FactTable, assemble_facts, fact_text
 from graphmem.graph.synonymy import Synonyms
 from graphmem.indexing.vectors import embed_missing
 from graphmem.protocols import Embedder, Progress
@@ -39,19 +39,32 @@ def gather_facts(
     table = assemble_facts(extractions)
     if table is None:
         return None
-    phrases = [table.phrases[row] for row in range(len(table.phrases))]
-    facts = [fact_text(table.triple(row)) for row in range(len(table.predicates))]
-    hashes = [
-        *(content_hash("phrase", text) for text in phrases),
-        *(content_hash("fact", text) for text in facts),
-    ]
-    text_of = dict(zip(hashes, [*phrases, *facts], strict=True))
+    texts = _texts(table)
+    text_of = dict(texts)
+    hashes = [digest for digest, _ in texts]
+    phrases = len(table.phrases)
     embed_missing(store, text_of, embedder, workers, lambda done, total: tell("facts", done, total))
     fingerprint = embedder.fingerprint
     return FactSource(
         table,
-        store.vectors_of(hashes[: len(phrases)], fingerprint),
-        store.vectors_of(hashes[len(phrases) :], fingerprint),
+        store.vectors_of(hashes[:phrases], fingerprint),
+        store.vectors_of(hashes[phrases:], fingerprint),
         lambda done, total: tell("synonymy", done, total),
         known,
     )
+
+
+def fact_hashes(extractions: Sequence[Extraction]) -> list[str]:
+    """Hashes of the phrases and facts of all passages, under which their vectors are kept."""
+    table = assemble_facts(extractions)
+    return [] if table is None else [digest for digest, _ in _texts(table)]
+
+
+def _texts(table: FactTable) -> list[tuple[str, str]]:
+    """Hash and text of every phrase, then of every fact."""
+    phrases = [table.phrases[row] for row in range(len(table.phrases))]
+    facts = [fact_text(table.triple(row)) for row in range(len(table.predicates))]
+    return [
+        *((content_hash("phrase", text), text) for text in phrases),
+        *((content_hash("fact", text), text) for text in facts),
+    ]

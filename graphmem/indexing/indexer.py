@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from graphmem.base.text import content_hash
@@ -19,9 +18,7 @@ from graphmem.errors import (
     BudgetExceeded,
     DataError,
     ExtractionError,
-    IndexLockedError,
     IndexMismatchError,
-    StorageError,
 )
 from graphmem.extraction.checked import checked_extractions
 from graphmem.graph.entity_graph import assemble_graph
@@ -29,16 +26,17 @@ from graphmem.indexing.extraction_run import Extracted, extract_each, is_empty
 from graphmem.indexing.facts import gather_facts
 from graphmem.indexing.sentences import gather_sentences
 from graphmem.indexing.workers import M, Result, compute_batches
+from graphmem.indexing.writer_lock import RESPONSES as RESPONSES
+from graphmem.indexing.writer_lock import STORE as STORE
+from graphmem.indexing.writer_lock import writer_lock
 from graphmem.protocols import EachExtractor, Embedder, Extractor, Progress
 from graphmem.sources.markup import as_read
+from graphmem.storage.changes import ADD_ONLY, ChangeRule
 from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.snapshot import current_content, known_synonyms, open_current, write_snapshot
 from graphmem.storage.store import Store
 from graphmem.types import Extraction, Passage
 
-STORE = "store.sqlite"
-RESPONSES = "responses.sqlite"
-"""Answers of language models and what they cost."""
 BATCH = 32
 """Passages computed and committed at once."""
 MAX_FAILURES = 0.1
@@ -61,6 +59,8 @@ class IndexReport:
         empty: Computed texts in which nothing was found.
         failed: Texts that could not be extracted; the next run tries them again.
         missing: Passages that wait for their extraction: no search finds them.
+        replaced: Passages whose text, title or metadata is another now.
+        deleted: Passages that are there no more.
     """
 
     passages: int
@@ -71,6 +71,8 @@ class IndexReport:
     empty: int = 0
     failed: int = 0
     missing: int = 0
+    replaced: int = 0
+    deleted: int = 0
 
 
 def index_passages(
@@ -83,6 +85,8 @@ def index_passages(
     workers: int | None = None,
     progress: Progress | None = None,
     max_failures: float = MAX_FAILURES,
+    rule: ChangeRule = ADD_ONLY,
+    timeout: float = 0.0,
 ) -> IndexReport:
     """Add passages to an index and bring its snapshot up to date.
 
@@ -104,6 +108,8 @@ def index_passages(
             where sentences are kept "sentences".
         max_failures: Where passages are extracted one by one: how many may fail; below 1 a share
             of them, judged from the twentieth on.
+        rule: What may become of passages that are there.
+        timeout: Seconds to wait for another writer.
 
     Raises:
         DataError: The input is malformed, an id comes twice with different text, or there is none.
@@ -118,10 +124,10 @@ def index_passages(
     """
     tell = progress or (lambda stage, done, total: None)
     made_with = {"extractor": extractor.fingerprint, "embedder": embedder.fingerprint}
-    with _writer_lock(index), Store.open(index / STORE) as store:
+    with writer_lock(index, timeout), Store.open(index / STORE) as store:
         check_fingerprints(index, store.meta(), made_with, settings)
-        added = store.add(_counted(passages, tell))
-        if not store.count():
+        changes = store.add(_counted(passages, tell), rule)
+        if not store.count() and current_content(index) is None:
             raise DataError("no passages in the input: every source is empty")
         store.set_meta({**made_with, **settings})
         work = _compute(store, extractor, embedder, workers, tell, max_failures)
@@ -135,8 +141,18 @@ def index_passages(
                 f"{index}: {snapshot.passages} of {store.count()} passages are extracted and can "
                 f"be searched; {work.stopped}"
             )
-        counts = (snapshot.passages, added, work.done, snapshot.entities, changed)
-        return IndexReport(*counts, work.empty, work.failed, missing)
+        return IndexReport(
+            passages=snapshot.passages,
+            added=changes.added,
+            computed=work.done,
+            entities=snapshot.entities,
+            changed=changed,
+            empty=work.empty,
+            failed=work.failed,
+            missing=missing,
+            replaced=changes.replaced,
+            deleted=changes.deleted,
+        )
 
 
 def _check_some_complete(
@@ -202,34 +218,6 @@ def _command(meta: Mapping[str, str]) -> str:
     }
     words = [f"{option} {shlex.quote(value)}" for option, value in options.items() if value]
     return " ".join(["graphmem index SOURCE --index NEW", *words])
-
-
-@contextmanager
-def _writer_lock(index: Path) -> Iterator[None]:
-    lock = FileLock(index / "lock")
-    try:
-        if index.exists() and not _is_ours(index):
-            raise IndexMismatchError(f"{index}: exists and is no graphmem index; name a new folder")
-        index.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise IndexLockedError(
-            f"{index}: another process is writing to this index; wait for it or stop it"
-        ) from error
-    except OSError as error:
-        raise StorageError(f"{index}: cannot be written: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _is_ours(index: Path) -> bool:
-    """Whether the folder is an index, or holds no more than an interrupted first run leaves."""
-    if (index / STORE).exists():
-        return True
-    ours = {"lock", *(f"{RESPONSES}{end}" for end in ("", "-wal", "-shm"))}
-    return index.is_dir() and all(file.name in ours for file in index.iterdir())
 
 
 def _counted(passages: Iterable[Passage], tell: Progress) -> Iterator[Passage]:
@@ -332,6 +320,23 @@ def _check_batch(
         check_width(embedder, _embedded_text(passage), vectors, width)
 
 
+def assemble_index(
+    index: Path, store: Store, embedder: Embedder, progress: Progress | None = None
+) -> bool:
+    """Bring the snapshot up to what the store holds; nothing is extracted.
+
+    Returns:
+        Whether a new one was written.
+    """
+    tell = progress or (lambda stage, done, total: None)
+    meta = store.meta()
+    made_with = {name: meta[name] for name in ("extractor", "embedder")}
+    settings = {name: meta[name] for name in meta.keys() - {"format", *made_with}}
+    _embed_extracted(store, made_with["extractor"], embedder, 1, tell)
+    waiting = store.unextracted(made_with["extractor"])
+    return _assemble(index, store, made_with, settings, waiting, embedder, 1, tell)
+
+
 def _assemble(
     index: Path,
     store: Store,
@@ -363,10 +368,14 @@ def _assemble(
     known = known_synonyms(index, embedder.fingerprint)
     facts = gather_facts(store, extractions, embedder, workers, tell, known)
     sentences = None
-    if SETTING in settings:
+    if SETTING in settings and passages:
         sentences = gather_sentences(store, read, graph, embedder, workers, tell)
         tell("assemble", 0, 1)  # a stopwatch counts from here what sentences have no part in
-    manifest: dict[str, Any] = {**made_with, **settings, "content": content}
+    manifest: dict[str, Any] = {
+        **made_with,
+        **dict(sorted(settings.items())),
+        "content": content,
+    }
     if incomplete:
         manifest |= {"missing": store.count() - len(passages), "failed": len(failed)}
     vectors = store.vectors(made_with["embedder"], complete)

@@ -50,7 +50,7 @@ def gather_sentences(
     """
     tell(STAGE, 0, 0)
     cuts = [cut_sentences(passage) for passage in passages]
-    hashes = [content_hash("sentence", sentence) for cut in cuts for sentence in cut]
+    hashes = [_key(sentence) for cut in cuts for sentence in cut]
     text_of = dict(zip(hashes, (sentence for cut in cuts for sentence in cut), strict=True))
     embed_missing(store, text_of, embedder, workers, lambda done, total: tell(STAGE, done, total))
     # Edges are sorted by entity: those of a passage stay in the order of their rows.
@@ -62,3 +62,12 @@ def gather_sentences(
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(cuts), _BLOCK)]
     named = [find_entities(graph.dictionary, hasher, cuts[b], mentioned[b]) for b in blocks]
     return SentenceSource(join_entities(named), store.vectors_of(hashes, embedder.fingerprint))
+
+
+def sentence_hashes(passages: Sequence[Passage]) -> list[str]:
+    """Hashes of the sentences of all passages, under which their vectors are kept."""
+    return [_key(sentence) for passage in passages for sentence in cut_sentences(passage)]
+
+
+def _key(sentence: str) -> str:
+    return content_hash("sentence", sentence)

@@ -146,6 +146,19 @@ class ResponseCache:
         with self._transaction():
             self._db.execute("DELETE FROM responses WHERE key = ?", (key,))
 
+    def clear(self) -> int:
+        """Drop all answers, and their bytes; what they cost stays in the ledger.
+
+        Returns:
+            How many there were.
+        """
+        with self._errors():
+            self._db.execute("PRAGMA secure_delete = ON")
+            dropped = self._db.execute("DELETE FROM responses").rowcount
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return dropped
+
     def usage(self) -> list[UsageLine]:
         """The ledger, over all runs, by model and stage."""
         self.flush()

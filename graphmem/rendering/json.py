@@ -32,6 +32,7 @@ def json_text(value: Any, indent: int | None = None) -> str:
 def index_json(report: IndexReport, read: ReadReport) -> dict[str, Any]:
     """Counts of an index run, and what it left out."""
     said = asdict(read)
+    del said["whole"]
     counts = ("files", "records", "passages", "skipped_empty", "skipped_files")
     return {**asdict(report), "read": {name: said.pop(name) for name in counts}, **said}
 

@@ -47,6 +47,7 @@ def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
         f"{plain(str(index))}: {report.passages:,} passages, {report.entities:,} entities"
         + ("" if report.changed else " (nothing new)"),
         f"read {read.records:,} records in {read.files:,} files; {report.added:,} passages added, "
+        f"{report.replaced:,} replaced, {report.deleted:,} deleted, "
         f"{report.computed:,} extracted and embedded",
     ]
     if read.skipped_empty or read.skipped_files:

@@ -121,6 +121,10 @@ class Retriever:
         for question in questions:
             if not question.strip():
                 raise ConfigError("the question is empty")
+        if not self.snapshot.passages:  # all were deleted
+            for question in questions:
+                yield Trace(question, "dense", _NO_SCORES, _NO_ROWS)
+            return
         if isinstance(config, RetrievalConfig) and config.route == "lexical":
             for question in questions:
                 yield Trace(question, "lexical", self.names.lexical(question), _NO_ROWS)
@@ -308,3 +312,4 @@ def require_positive(k: int) -> None:
 
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
+_NO_SCORES = np.zeros(0, dtype=np.float32)

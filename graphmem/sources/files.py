@@ -87,7 +87,7 @@ def gather_passages(
             `read_passages`.
         ConfigError: As for `read_passages`.
     """
-    passages, paths = _sorted_out(sources)
+    passages, paths = sorted_sources(sources)
     if not paths:
         return cut_passages(
             passages, count_tokens=count_tokens, passage_tokens=passage_tokens, overlap=overlap
@@ -105,7 +105,7 @@ def gather_passages(
     )
 
 
-def _sorted_out(sources: Any) -> tuple[list[Passage], list[str]]:
+def sorted_sources(sources: Any) -> tuple[list[Passage], list[str]]:
     """Passages and paths among what was given.
 
     Raises:
@@ -280,6 +280,8 @@ def _read_all(
                 raise error from error.__cause__
             _leave_out(error, report, _good(report) > before)
             continue
+        if file != STANDARD_INPUT and report.skipped_records == skipped:
+            report.whole.add(os.path.abspath(file.path))
         if _good(report) == before:
             if report.skipped_records > skipped:  # no record of it was any good
                 _leave_out_records(file, report, skipped)
@@ -384,10 +386,17 @@ def _read_records(
             continue
         report.records += 1
         if passage.text:
-            yield Document(passage)
+            yield Document(passage if file == STANDARD_INPUT else _placed(passage, file))
         else:
             report.skipped_empty += 1
             logger.info("%s: skipped, no text", ascii_path(Path(passage.source)))
+
+
+def _placed(passage: Passage, file: Found) -> Passage:
+    """The passage of a record with the absolute path in its source, which lasts."""
+    return replace(
+        passage, source=os.path.abspath(file.path) + passage.source.removeprefix(str(file.path))
+    )
 
 
 def _parse(kind: str, lines: Iterator[str], path: str, skip: Skip, options: ReadOptions) -> Records:

@@ -77,6 +77,7 @@ class ReadReport:
         other_files: The first of the `skipped_files`, `NAMED` at most.
         bad_records: The first records that could not be read, `NAMED` at most.
         encodings: Files whose encoding is not UTF-8 and was found out, and which it is.
+        whole: Absolute paths of the files that were read from the first to the last record.
     """
 
     files: int = 0
@@ -89,6 +90,7 @@ class ReadReport:
     other_files: list[LeftOut] = field(default_factory=list)
     bad_records: list[LeftOut] = field(default_factory=list)
     encodings: dict[str, str] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def complete(self) -> bool:

@@ -60,8 +60,23 @@ def load_extraction(data: str) -> Extraction:
     return Extraction(tuple(found["entities"]), triples)
 
 
-def check_cutting(db: sqlite3.Connection, passage: Passage) -> None:
+def text_name(passage: Passage) -> str:
+    """Id of the text that a piece was cut from; of any other passage its own.
+
+    >>> text_name(Passage("ada#2", "She wrote.", document="ada", position=2))
+    'ada'
+    """
+    end = f"#{passage.position}"
+    return passage.id.removesuffix(end) if passage.document else passage.id
+
+
+def check_cutting(db: sqlite3.Connection, passage: Passage, table: str = "passages") -> None:
     """Refuse a whole text beside pieces of another text with the same id, and the reverse.
+
+    Args:
+        db: The store.
+        passage: Comes in.
+        table: Where the others stand.
 
     Raises:
         DataError: There are such.
@@ -70,7 +85,7 @@ def check_cutting(db: sqlite3.Connection, passage: Passage) -> None:
     if is_piece and passage.position:
         return  # the first piece has been looked at
     other = passage.document if is_piece else f"{passage.id}#0"
-    found = db.execute("SELECT document, source FROM passages WHERE id = ?", (other,)).fetchone()
+    found = db.execute(f"SELECT document, source FROM {table} WHERE id = ?", (other,)).fetchone()
     if found and (is_piece or found[0] == passage.id):
         raise named_twice(passage.document if is_piece else passage.id, passage.source, found[1])
 
@@ -79,7 +94,7 @@ def named_twice(name: str, here: str, there: str) -> DataError:
     """What to raise where two places give one id to different texts."""
     return DataError(
         f"passage id {name!r} comes twice with different text, or cut in another way: here and at "
-        f"{there or 'an unnamed source'}; a passage that is in an index cannot be changed: give it "
-        "another id, or make a new index",
+        f"{there or 'an unnamed source'}; give one of them another id, or replace what is in an "
+        "index: graphmem index or add on the command line, update or sync in Python",
         here,
     )

@@ -176,6 +176,8 @@ class Snapshot:
     @cached_property
     def sentences(self) -> SentenceColumns | None:
         """The sentences, None where the index does not keep them or cut them by another rule."""
+        if not self.passages:
+            return None
         try:
             return read_sentences(self.manifest, self._array)
         except ValueError as error:
@@ -332,9 +334,21 @@ def write_snapshot(
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise StorageError(f"{folder}: {error.strerror or error}; the old state stays") from error
-    for old in _snapshots(index):
-        if old != name:
-            shutil.rmtree(index / old, ignore_errors=True)
+    remove_leftovers(index)
+
+
+def remove_leftovers(index: Path) -> None:
+    """Remove all snapshots but the live one, half-written ones too; only a writer may do so."""
+    live = _current(index)
+    half = [path.name for path in index.glob(".snapshot-*.tmp") if path.is_dir()]
+    for name in (*_snapshots(index), *half):
+        if name != live:
+            shutil.rmtree(index / name, ignore_errors=True)
+
+
+def folder_size(index: Path) -> int:
+    """Bytes of all files of an index."""
+    return sum(file.stat().st_size for file in index.rglob("*") if file.is_file())
 
 
 def _write_columns(

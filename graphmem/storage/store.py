@@ -7,19 +7,22 @@ it stopped, and nothing is computed twice.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.base.sqlite import connect_to_read
 from graphmem.base.text import content_hash
-from graphmem.errors import GraphmemError, IndexMismatchError, StorageError
+from graphmem.errors import DataError, GraphmemError, IndexMismatchError, StorageError
+from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes, file_of, metadata_matcher
 from graphmem.storage.rows import (
     check_cutting,
     checked_metadata,
@@ -27,12 +30,29 @@ from graphmem.storage.rows import (
     load_extraction,
     named_twice,
     read_passage,
+    text_name,
 )
 from graphmem.storage.schema import FORMAT, lend_tables, make_later_tables, make_tables
 from graphmem.types import Extraction, Passage
 
 _AT_ONCE = 400
 """Hashes or document names in one statement; a name counts twice, and 999 are allowed."""
+_OF_DOCUMENT = (
+    "SELECT id FROM passages WHERE document = ?1 UNION "
+    "SELECT id FROM passages WHERE id = ?1 AND document = ''"
+)
+_CAME = """
+CREATE TEMP TABLE came (
+  id TEXT PRIMARY KEY, document TEXT NOT NULL, source TEXT NOT NULL, name TEXT) WITHOUT ROWID"""
+_STALE = """
+WITH texts AS (SELECT name, min(source) AS source FROM came WHERE name NOT NULL GROUP BY name)
+SELECT p.id, t.source, p.source FROM texts t JOIN passages p ON p.id = t.name
+  WHERE p.id NOT IN (SELECT id FROM came)
+UNION SELECT p.id, t.source, p.source FROM texts t
+  JOIN passages p ON p.id > t.name || '#' AND p.id < t.name || '$'
+  WHERE p.document <> '' AND p.id = t.name || '#' || p.position
+    AND p.id NOT IN (SELECT id FROM came)"""
+"""Of every text that came in whole: the whole and the pieces that are there and did not come."""
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
 
 
@@ -148,14 +168,12 @@ class Store:
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
 
-    def add(self, passages: Iterable[Passage]) -> int:
+    def add(self, passages: Iterable[Passage], rule: ChangeRule = ADD_ONLY) -> Changes:
         """Add passages, all or none; those that are already there count for nothing.
 
         Of two passages with the same id and text, the one that sorts first by its other fields
-        stays, so that the order of input does not matter.
-
-        Returns:
-            How many are new.
+        stays, so that the order of input does not matter; with a rule that replaces, of two that
+        come in.
 
         Raises:
             DataError: An id comes twice with different text (the message names both places), or a
@@ -163,34 +181,176 @@ class Store:
         """
         with self._transaction() as db:
             before = self._count("passages")
+            if not rule.replaces:
+                for passage in passages:
+                    self._add(db, passage)
+                return Changes(self._count("passages") - before)
+            db.execute(_CAME)
+            added, replaced = 0, 0
+            taken: list[tuple[str, str, str]] = []  # id, new source, old source
             for passage in passages:
-                self._add(db, passage)
-            return self._count("passages") - before
+                status, old = self._put(db, passage, rule)
+                added += status == "new"
+                replaced += status == "other"
+                if old is not None and file_of(old) != file_of(passage.source):
+                    taken.append((passage.id, passage.source, old))
+            stale = db.execute(_STALE).fetchall()
+            for name, here, there in (*taken, *stale):
+                if not rule.may_replace(there, here):
+                    raise named_twice(name, here, there)
+            gone = [name for name, _, _ in stale]
+            if rule.drops:
+                others = db.execute(
+                    "SELECT id, source FROM passages WHERE id NOT IN (SELECT id FROM came)"
+                )
+                gone += [name for name, source in others if rule.drops_source(source)]
+            gone = list(dict.fromkeys(gone))
+            self._delete(db, gone)
+            db.execute("DROP TABLE came")
+            return Changes(added, replaced, len(gone))
 
     def _add(self, db: sqlite3.Connection, passage: Passage) -> None:
         metadata = checked_metadata(passage)
-        digest = text_hash(passage)
         fields = (passage.document, passage.position, metadata)
-        known = db.execute(
+        known = self._known(db, passage)
+        if known is None:
+            check_cutting(db, passage)
+            self._insert(db, passage, metadata)
+        elif known[0] != text_hash(passage):
+            raise named_twice(passage.id, passage.source, known[4])
+        elif fields < known[1:4]:
+            self._insert(db, replace(passage, source=known[4]), metadata)
+
+    def _put(
+        self, db: sqlite3.Connection, passage: Passage, rule: ChangeRule
+    ) -> tuple[str, str | None]:
+        """Put a passage in the place of one with its id, unless that came in now too.
+
+        Returns:
+            "new", "other" (than the one that was there) or "same"; and the source of that, None
+            where there was none or it came in now.
+        """
+        metadata = checked_metadata(passage)
+        fields = (text_hash(passage), passage.document, passage.position, metadata)
+        known = self._known(db, passage)
+        again = db.execute("SELECT 1 FROM came WHERE id = ?", (passage.id,)).fetchone()
+        if known is not None and again:
+            if known[0] != fields[0]:
+                raise named_twice(passage.id, passage.source, known[4])
+            if fields < known[:4]:
+                self._insert(db, passage, metadata)
+            return "same", None
+        check_cutting(db, passage, "came")
+        name = text_name(passage)
+        db.execute(
+            "INSERT INTO came VALUES (?, ?, ?, ?)",
+            (passage.id, passage.document, passage.source, name if rule.is_whole(name) else None),
+        )
+        if known != (*fields, passage.source):
+            self._insert(db, passage, metadata)
+        if known is None:
+            return "new", None
+        return "same" if known[:4] == fields else "other", known[4]
+
+    def _known(self, db: sqlite3.Connection, passage: Passage) -> tuple[Any, ...] | None:
+        """Hash, document, position, metadata and source of the passage with the same id."""
+        found: tuple[Any, ...] | None = db.execute(
             "SELECT hash, document, position, metadata, source FROM passages WHERE id = ?",
             (passage.id,),
         ).fetchone()
-        if known is None:
-            check_cutting(db, passage)
-            db.execute(
-                "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(passage.id, row_key(passage.id), digest, passage.title, passage.text),
-                    *(*fields, passage.source),
-                ),
-            )
-        elif known[0] != digest:
-            raise named_twice(passage.id, passage.source, known[4])
-        elif fields < known[1:4]:
-            db.execute(
-                "UPDATE passages SET document = ?, position = ?, metadata = ? WHERE id = ?",
-                (*fields, passage.id),
-            )
+        return found
+
+    def _insert(self, db: sqlite3.Connection, passage: Passage, metadata: str) -> None:
+        row = (passage.id, row_key(passage.id), text_hash(passage), passage.title, passage.text)
+        db.execute(
+            "INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, passage.document, passage.position, metadata, passage.source),
+        )
+
+    def select(
+        self,
+        ids: Sequence[str] = (),
+        documents: Sequence[str] = (),
+        where: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Ids of passages, sorted: of these ids, of these documents, and with such metadata.
+
+        Args:
+            ids: Of passages.
+            documents: Of documents, or of passages that are no pieces of one.
+            where: As for `metadata_matcher`; None or no key selects nothing.
+
+        Raises:
+            DataError: There is no passage or document of a name; names them.
+        """
+        found: set[str] = set()
+        missing = []
+        with _storage_errors(self._path):
+            for kind, names, query in (
+                ("passage", ids, "SELECT id FROM passages WHERE id = ?1"),
+                ("document", documents, _OF_DOCUMENT),
+            ):
+                for name in names:
+                    rows = {row for (row,) in self._db.execute(query, (name,))}
+                    if not rows:
+                        missing.append(f"{kind} {name!r}")
+                    found |= rows
+            if where:
+                matches = metadata_matcher(where)
+                every = self._db.execute("SELECT id, metadata FROM passages")
+                found |= {name for name, data in every if matches(json.loads(data))}
+        if missing:
+            raise DataError(f"not in this index: {', '.join(missing)}", str(self._path.parent))
+        return sorted(found)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete passages, all or none; what was computed from them stays until `compact`.
+
+        Returns:
+            How many were there.
+        """
+        with self._transaction() as db:
+            before = self._count("passages")
+            self._delete(db, ids)
+            return before - self._count("passages")
+
+    def _delete(self, db: sqlite3.Connection, ids: Sequence[str]) -> None:
+        db.executemany("DELETE FROM passages WHERE id = ?", ((name,) for name in ids))
+
+    def orphans(self) -> int:
+        """How many extractions and failures belong to texts that no passage has."""
+        query = "SELECT count(*) FROM {} WHERE hash NOT IN (SELECT hash FROM passages)"
+        with _storage_errors(self._path):
+            tables = ("extractions", "failures")
+            counts = [self._db.execute(query.format(t)).fetchone()[0] for t in tables]
+        return sum(counts)
+
+    def compact(self, needed: Iterable[str]) -> int:
+        """Remove what was computed from texts that no passage has, and their bytes from the file.
+
+        Args:
+            needed: Hashes of the texts beside those of passages whose vectors stay.
+
+        Returns:
+            How many extractions and vectors went.
+        """
+        with _storage_errors(self._path):
+            self._db.execute("PRAGMA secure_delete = ON")
+        with self._transaction() as db:
+            db.execute("CREATE TEMP TABLE needed (hash TEXT PRIMARY KEY) WITHOUT ROWID")
+            db.executemany("INSERT OR IGNORE INTO needed VALUES (?)", ((h,) for h in needed))
+            removed = 0
+            for table in ("extractions", "vectors", "failures", "packs"):
+                query = f"DELETE FROM {table} WHERE hash NOT IN (SELECT hash FROM passages)"
+                if table == "vectors":
+                    query += " AND hash NOT IN (SELECT hash FROM needed)"
+                count = db.execute(query).rowcount
+                removed += count if table in ("extractions", "vectors") else 0
+            db.execute("DROP TABLE needed")
+        with _storage_errors(self._path):
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed
 
     def sources(self, names: Sequence[str]) -> dict[str, str]:
         """Where each document of these names was read, of those that are there."""

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
@@ -124,7 +123,6 @@ def test_extracts_answers_resumes_and_pays_once(address, tmp_path, monkeypatch, 
     monkeypatch.setenv("OPENAI_BASE_URL", f"{address}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     path = tmp_path / "responses.sqlite"
-    start = time.monotonic()
 
     def run(passages, tokens=100_000):
         server = OpenAIChat("smollm2", timeout=60, max_retries=1, concurrency=2)
@@ -175,7 +173,6 @@ def test_extracts_answers_resumes_and_pays_once(address, tmp_path, monkeypatch, 
 
     assert KEY not in caplog.text
     assert not any(KEY.encode() in file.read_bytes() for file in tmp_path.iterdir())
-    assert time.monotonic() - start < 90
 
 
 def test_the_judge_of_an_experiment_gets_a_word(address, tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ def store(tmp_path):
 
 def test_passages_come_back_as_they_went_in(store):
     odd = Passage("ü/ \n", "😀\0x", "题", "doc", 3, {"z": [1, None, {"a": 0.5}], "ä": "é"}, "b:1")
-    assert store.add([ADA, odd]) == 2
+    assert store.add([ADA, odd]).added == 2
     assert sorted(store.passages(), key=lambda p: p.id) == [ADA, odd]
     assert {p.id: p.source for p in store.passages()} == {"1": "a.jsonl:3", odd.id: "b:1"}
 
@@ -37,9 +37,9 @@ def test_the_order_says_nothing_about_the_passages(store):
 
 
 def test_the_same_again_counts_for_nothing(store):
-    assert store.add([ADA, ADA]) == 1
+    assert store.add([ADA, ADA]).added == 1
     before = store.content()
-    assert store.add([ADA]) == 0
+    assert store.add([ADA]).added == 0
     assert store.count() == 1 and store.content() == before
 
 
@@ -136,7 +136,7 @@ def test_an_interruption_while_reading_adds_nothing(store):
     with pytest.raises(KeyboardInterrupt):
         store.add(interrupted())
     assert store.count() == 0
-    assert store.add([ADA]) == 1
+    assert store.add([ADA]).added == 1
 
 
 def test_another_format_says_what_to_do(tmp_path):
@@ -209,7 +209,7 @@ def test_a_full_store_keeps_what_was_committed(store):
         store.add(Passage(f"p{i}", "text " * 1000) for i in range(20))
     assert store.passages() == [ADA]
     store._db.execute("PRAGMA max_page_count = 1000000")
-    assert store.add([Passage("2", "again")]) == 1
+    assert store.add([Passage("2", "again")]).added == 1
 
 
 def test_a_full_disk_keeps_what_was_committed(small_disk):

@@ -1,0 +1,118 @@
+"""Commands that take passages out of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from graphmem.rendering import json as render_json
+from graphmem.rendering import text as render
+from graphmem.rendering.progress import progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_wait(command: F) -> F:
+    """The option of commands that write to an index."""
+    return click.option(
+        "--wait",
+        type=click.FloatRange(min=0, max=1e9),
+        default=0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait so long for another process that is writing to the index.",
+    )(command)
+
+
+def _values(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [item.partition("=") for item in given]
+    for key, equals, _value in pairs:
+        if not key or not equals:
+            raise click.BadParameter("expected FIELD=VALUE, e.g. author=Ada")
+    return {key: value for key, _, value in pairs}
+
+
+@click.command("delete")
+@click.argument("index", type=click.Path(path_type=Path))
+@click.option("--id", "ids", multiple=True, metavar="ID", help="A passage (repeatable).")
+@click.option(
+    "--document",
+    "documents",
+    multiple=True,
+    metavar="ID",
+    help="A document with all its pieces: the path of a file, the id of a record (repeatable).",
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    callback=_values,
+    help="Passages whose metadata has this value; of several all must hold.",
+)
+@with_wait
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def delete_command(
+    index: Path,
+    ids: tuple[str, ...],
+    documents: tuple[str, ...],
+    where: dict[str, str],
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Delete passages: no search finds them from now on.
+
+    Their bytes stay in the folder until graphmem compact. An id or document that is not in the
+    index is an error, and nothing is deleted then.
+
+    Example: graphmem delete my.index --document notes/plan.md
+
+    Example: graphmem delete my.index --where author=Ada --where year=1843
+    """
+    if not (ids or documents or where):
+        raise click.UsageError("name what to delete: --id, --document or --where")
+    from graphmem.memory import GraphMemory
+
+    with progress() as tell:
+        report = GraphMemory.open(index).delete(
+            ids, documents=documents, where=where, timeout=wait, progress=tell
+        )
+    if as_json:
+        said = {"deleted": report.deleted, "passages": report.passages, "entities": report.entities}
+        click.echo(render_json.json_text(said))
+        return
+    name = render.plain(str(index))
+    click.echo(
+        f"{name}: {report.deleted:,} passages deleted; {report.passages:,} passages, "
+        f"{report.entities:,} entities"
+    )
+    if report.deleted:
+        click.echo(f"their bytes stay in the folder until: graphmem compact {name}")
+
+
+@click.command("compact")
+@click.argument("index", type=click.Path(path_type=Path))
+@with_wait
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def compact_command(index: Path, wait: float, as_json: bool) -> None:
+    """Remove what deleted and replaced texts left in the files, and their bytes.
+
+    Kept answers of language models go too where there is such, for they may repeat these texts.
+
+    Example: graphmem compact my.index
+    """
+    from graphmem.memory import GraphMemory
+
+    with progress() as tell:
+        done = GraphMemory.open(index).compact(timeout=wait, progress=tell)
+    if as_json:
+        click.echo(render_json.json_text(asdict(done)))
+        return
+    answers = f" and {done.answers:,} kept answers" if done.answers else ""
+    click.echo(
+        f"{render.plain(str(index))}: {done.removed:,} extractions and vectors{answers} removed; "
+        f"{done.bytes_before:,} bytes before, {done.bytes_after:,} now"
+    )

@@ -1,0 +1,146 @@
+"""Taking passages out of an index, and what they left out of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphmem.errors import ConfigError
+from graphmem.indexing.facts import fact_hashes
+from graphmem.indexing.indexer import (
+    RESPONSES,
+    STORE,
+    IndexReport,
+    assemble_index,
+    check_fingerprints,
+)
+from graphmem.indexing.sentences import sentence_hashes
+from graphmem.indexing.writer_lock import writer_lock
+from graphmem.llm.response_cache import ResponseCache
+from graphmem.protocols import Embedder, Progress
+from graphmem.sources.markup import as_read
+from graphmem.storage.sentence_columns import SETTING
+from graphmem.storage.snapshot import folder_size, open_current, remove_leftovers
+from graphmem.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What `compact_index` did.
+
+    Attributes:
+        removed: Extractions and vectors of texts that no passage has.
+        answers: Kept answers of language models, which may repeat deleted texts.
+        bytes_before: Of the whole folder.
+        bytes_after: The same, now.
+    """
+
+    removed: int
+    answers: int
+    bytes_before: int
+    bytes_after: int
+
+
+def delete_passages(
+    index: Path,
+    embedder: Embedder,
+    *,
+    ids: Sequence[str] = (),
+    documents: Sequence[str] = (),
+    where: Mapping[str, Any] | None = None,
+    timeout: float = 0.0,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Take passages out of an index: no search finds them from now on.
+
+    What was computed from them stays in the store until `compact_index`, so that nothing is paid
+    twice when they come again.
+
+    Args:
+        index: The index folder.
+        embedder: What the index was made with.
+        ids: Passages with these ids.
+        documents: All passages of these documents, or passages that are no pieces of one.
+        where: Passages whose metadata has all these values, as `storage.changes.metadata_matcher`.
+        timeout: Seconds to wait for another writer.
+        progress: Told of the stages "assemble", "facts" and "synonymy".
+
+    Raises:
+        ConfigError: Nothing is named.
+        DataError: There is no passage or document of a name; nothing is deleted then.
+        IndexNotFoundError: There is no finished index.
+        IndexMismatchError: The index was made with another embedder.
+        IndexLockedError: Another process is writing to the index.
+        StorageError: The folder cannot be written.
+    """
+    if not ids and not documents and not where:
+        raise ConfigError("nothing to delete: name ids, documents or values of metadata")
+    with _opened(index, embedder, timeout) as store:
+        deleted = store.delete(store.select(ids, documents, where))
+        changed = assemble_index(index, store, embedder, progress)
+        snapshot = open_current(index)
+        return IndexReport(
+            passages=snapshot.passages,
+            added=0,
+            computed=0,
+            entities=snapshot.entities,
+            changed=changed,
+            missing=store.count() - snapshot.passages,
+            deleted=deleted,
+        )
+
+
+def compact_index(
+    index: Path,
+    embedder: Embedder,
+    *,
+    timeout: float = 0.0,
+    progress: Progress | None = None,
+) -> Compacted:
+    """Remove what was computed from texts that no passage has any more, and their bytes.
+
+    Where there is such, kept answers of language models go too, for they may repeat these texts;
+    what was paid stays in the ledger.
+
+    Args:
+        index: The index folder.
+        embedder: What the index was made with.
+        timeout: Seconds to wait for another writer.
+        progress: Told of the stages "assemble", "facts" and "synonymy".
+
+    Raises:
+        IndexNotFoundError: There is no finished index.
+        IndexMismatchError: The index was made with another embedder.
+        IndexLockedError: Another process is writing to the index.
+        StorageError: The folder cannot be written.
+    """
+    with _opened(index, embedder, timeout) as store:
+        before = folder_size(index)
+        assemble_index(index, store, embedder, progress)
+        answers = 0
+        if store.orphans() and (index / RESPONSES).exists():
+            with ResponseCache(index / RESPONSES) as responses:
+                answers = responses.clear()
+        removed = store.compact(_needed(store))
+        remove_leftovers(index)
+    return Compacted(removed, answers, before, folder_size(index))
+
+
+@contextmanager
+def _opened(index: Path, embedder: Embedder, timeout: float) -> Iterator[Store]:
+    """The store of a finished index, with the lock."""
+    open_current(index)
+    with writer_lock(index, timeout), Store.open(index / STORE) as store:
+        check_fingerprints(index, store.meta(), {"embedder": embedder.fingerprint})
+        yield store
+
+
+def _needed(store: Store) -> Iterator[str]:
+    """Hashes of the texts beside the passages' own that the live snapshot has vectors of."""
+    meta = store.meta()
+    yield from fact_hashes(list(store.extractions(meta["extractor"])))
+    if SETTING in meta:
+        yield from sentence_hashes([as_read(passage) for passage in store.passages()])

@@ -1,0 +1,87 @@
+"""One writer at a time: the lock of an index, and who holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from graphmem.base.files import write_text
+from graphmem.errors import ConfigError, IndexLockedError, IndexMismatchError, StorageError
+
+STORE: Final = "store.sqlite"
+RESPONSES: Final = "responses.sqlite"
+"""Answers of language models and what they cost."""
+_LOCK, _OWNER = "lock", "lock.json"
+
+
+@contextmanager
+def writer_lock(index: Path, timeout: float = 0.0) -> Iterator[None]:
+    """Hold the lock of an index, whose folder is made if it is missing.
+
+    The system frees it when the process that holds it ends, however it ends.
+
+    Args:
+        index: The index folder.
+        timeout: Seconds to wait for another writer, 0 or more.
+
+    Raises:
+        ConfigError: The timeout is below 0 or no number.
+        IndexLockedError: Another process holds it; says which and since when.
+        IndexMismatchError: The folder holds something else.
+        StorageError: The folder cannot be written.
+    """
+    if not 0 <= timeout < float("inf"):
+        raise ConfigError(f"timeout must be 0 or more seconds, not {timeout}")
+    lock = FileLock(index / _LOCK)
+    try:
+        if index.exists() and not _is_ours(index):
+            raise IndexMismatchError(f"{index}: exists and is no graphmem index; name a new folder")
+        index.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=timeout, poll_interval=0.05)
+        _write_owner(index)
+    except Timeout as error:
+        raise IndexLockedError(
+            f"{index}: another process is writing to this index{_owner(index)}; wait for it "
+            "(--wait SECONDS, timeout= in Python) or stop it"
+        ) from error
+    except OSError as error:
+        lock.release()
+        raise StorageError(f"{index}: cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        (index / _OWNER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _write_owner(index: Path) -> None:
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    said = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+    write_text(index / f"{_OWNER}.tmp", json.dumps(said))
+    os.replace(index / f"{_OWNER}.tmp", index / _OWNER)
+
+
+def _owner(index: Path) -> str:
+    """Who holds the lock, as words; "" where it is not known."""
+    try:
+        said = json.loads((index / _OWNER).read_text("utf-8"))
+        return f" (process {int(said['process'])} on {said['host']}, since {said['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _is_ours(index: Path) -> bool:
+    """Whether the folder is an index, or holds no more than an interrupted first run leaves."""
+    if (index / STORE).exists():
+        return True
+    responses = {f"{RESPONSES}{end}" for end in ("", "-wal", "-shm")}
+    ours = {_LOCK, _OWNER, f"{_OWNER}.tmp", *responses}
+    return index.is_dir() and all(file.name in ours for file in index.iterdir())
