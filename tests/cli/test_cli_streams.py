@@ -15,6 +15,8 @@ COMMANDS = {
     "index": ("index", "films.jsonl", "--index", "new.index", "--embedder", "hashing"),
     "index --json": ("index", "films.jsonl", "--index", "new.index", "--embedder", "hashing"),
     "add": ("add", "more.jsonl", "--index", "films.index"),
+    "delete": ("delete", "films.index", "--id", "f1"),
+    "compact": ("compact", "films.index"),
     "search": ("search", "films.index", QUESTION),
     "search --queries": ("search", "films.index", "--queries", "queries.jsonl"),
     "explain": ("explain", "films.index", QUESTION, "--json"),

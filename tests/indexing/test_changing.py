@@ -199,7 +199,7 @@ def test_an_empty_index_answers_nothing_in_every_way(tmp_path):
         assert memory.explain("Ada", preset=name).hits == ()
     assert memory.stats()["passages"] == 0
     assert memory.compact().removed > 0
-    run("export", tmp_path / "i", "--to", tmp_path / "graph.graphml")
+    run("export", tmp_path / "i", "--graphml", tmp_path / "graph.graphml")
     assert memory.add([Passage("b", "Bob met Cid.")]).passages == 1
     assert memory.search("Bob").hits[0].passage.id == "b"
 
