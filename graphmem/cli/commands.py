@@ -22,11 +22,12 @@ from graphmem.cli.llm import (
     ask_command,
     export_command,
     search_file,
+    tell_of_run,
     told_of_fall_backs,
     with_asking_options,
     with_indexing_options,
 )
-from graphmem.cli.options import reranker_choice, with_preset, with_reranker
+from graphmem.cli.options import refuse_ignored, reranker_choice, with_preset, with_reranker
 from graphmem.cli.reading import (
     formats_command,
     reading_options,
@@ -227,6 +228,11 @@ def _index(
 
     reading = reading_options(options)
     model = IndexingOptions(**options)
+    refuse_ignored(
+        ["--overlap"],
+        "--passage-tokens here: with import:FILE texts are cut only where that is given",
+        there=passage_tokens is not None or not model.imports(index),
+    )
     memory = GraphMemory.open(
         index,
         embedder=embedder,
@@ -313,6 +319,11 @@ def search_command(
     if run_file is not None and queries is None:
         raise click.UsageError("--run goes with --queries FILE")
     model = AskingOptions(**options)
+    refuse_ignored(
+        ["--model"],
+        "what asks a model: --iterate N, --residual, --clues or --fact-filter model",
+        there=model.method is not None or model.fact_filter == "model",
+    )
     memory = model.open(index, preset)
     if question is not None:
         ranking, asked_for = model.search(memory, question, k or 5, preset)
@@ -335,7 +346,7 @@ def search_command(
         rankings = told_of_fall_backs(rankings, preset)
         if run_file:
             lines = write_run(run_file, asked, rankings, depth)
-            click.echo(f"{run_file}: {len(asked)} questions, {lines} lines", err=True)
+            tell_of_run(run_file, len(asked), lines, as_json)
             return
         for item, ranking in zip(asked, rankings, strict=True):
             if as_json:

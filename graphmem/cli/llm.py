@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from graphmem.cli.options import options_given, reranker_choice, with_reranker
+from graphmem.cli.options import refuse_ignored, reranker_choice, with_reranker
 from graphmem.errors import ConfigError
 from graphmem.rendering import json as render_json
 from graphmem.rendering import llm_text as render_llm
@@ -27,7 +27,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _PIECES = 2  # a run of records is searched so much deeper, since pieces of one count once
 
-_OF_MODELS = ("--budget", "--pack", "--requests-per-minute")
+_OF_MODELS = (
+    "--model",
+    "--budget",
+    "--price",
+    "--concurrency",
+    "--pack",
+    "--requests-per-minute",
+    "--max-failures",
+)
 
 _MODEL = click.option(
     "--model",
@@ -123,22 +131,38 @@ class IndexingOptions:
             )
         return Price(read, written)
 
+    def imports(self, index: Path) -> bool:
+        """Whether entities and facts come from a file, whose passages are whole."""
+        from graphmem.model_specs import recorded_extractor
+
+        return "import:" in (self.extractor or recorded_extractor(index))
+
     def settings(self, index: Path) -> ChatSettings:
         """Which model, how fast, for how much.
 
         Raises:
             ConfigError: Budget or price are malformed.
-            UsageError: They would mean nothing, since the extractor asks no model.
+            UsageError: An option would change nothing, since the extractor asks no model, or has
+                no use for spaCy, or nothing is priced.
         """
         from graphmem.answering.chat_session import ChatSettings
         from graphmem.llm.usage import parse_budget
         from graphmem.model_specs import asks_a_model, recorded_extractor
 
-        limits = [name for name in options_given() if name in _OF_MODELS]
-        if limits and not asks_a_model(self.extractor or recorded_extractor(index)):
-            raise click.UsageError(
-                f"{limits[0]} goes with an extractor that asks a model, e.g. --extractor llm"
-            )
+        extractor = self.extractor or recorded_extractor(index)
+        refuse_ignored(
+            _OF_MODELS,
+            "an extractor that asks a model, e.g. --extractor llm",
+            there=asks_a_model(extractor),
+        )
+        refuse_ignored(
+            ["--price"], "--dry-run or --budget", there=self.dry_run or self.budget is not None
+        )
+        refuse_ignored(
+            ["--spacy-model"],
+            "an extractor that uses spaCy: --extractor spacy, spacy+llm or spacy+import:FILE",
+            there=extractor.partition("+")[0] == "spacy",
+        )
         price = self.prices()
         budget = None if self.budget is None else parse_budget(self.budget, price)
         speed = self.concurrency, self.requests_per_minute
@@ -206,8 +230,7 @@ class AskingOptions:
         from graphmem.memory import GraphMemory
         from graphmem.storage.snapshot import open_current
 
-        if self.fact_filter and preset != "hipporag2":
-            raise click.UsageError("--fact-filter goes with --preset hipporag2")
+        refuse_ignored(["--fact-filter"], "--preset hipporag2", there=preset == "hipporag2")
         reranker = reranker_choice(self.reranker, self.rerank_depth)
         open_current(index)  # says what is wrong before any model is loaded
         fact_filter = self.fact_filter or "none"
@@ -296,9 +319,18 @@ def search_file(
     deque(told_of_fall_backs((ranking for _, ranking in done), preset), maxlen=0)
     if run_file is not None and done:
         lines = write_run(run_file, [q for q, _ in done], [r for _, r in done], k)
-        click.echo(f"{run_file}: {len(done)} questions, {lines} lines", err=True)
+        tell_of_run(run_file, len(done), lines, as_json)
     if failure is not None:
         raise failure
+
+
+def tell_of_run(run_file: Path, questions: int, lines: int, as_json: bool) -> None:
+    """Say what was written: on standard error, for programs on standard output."""
+    if as_json:
+        said = {"run": str(run_file), "questions": questions, "lines": lines}
+        click.echo(render_json.json_text(said))
+    else:
+        click.echo(f"{run_file}: {questions} questions, {lines} lines", err=True)
 
 
 def told_of_fall_backs(rankings: Iterable[Ranking], preset: str) -> Iterator[Ranking]:

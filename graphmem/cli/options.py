@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import click
@@ -52,6 +52,22 @@ def options_given() -> list[str]:
     ]
 
 
+def refuse_ignored(options: Collection[str], needs: str, *, there: bool) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        options: Names of options, e.g. "--model".
+        needs: What they go with, and how it is had.
+        there: Whether that is there.
+
+    Raises:
+        UsageError: It is not, and one of the options stands on the command line.
+    """
+    ignored = [] if there else [name for name in options_given() if name in options]
+    if ignored:
+        raise click.UsageError(f"{ignored[0]} goes with {needs}")
+
+
 def reranker_choice(reranker: str | None, rerank_depth: int | None) -> dict[str, Any]:
     """Arguments of `GraphMemory.open`.
 
@@ -60,6 +76,7 @@ def reranker_choice(reranker: str | None, rerank_depth: int | None) -> dict[str,
     """
     from graphmem.searching.rerank_step import RERANK_DEPTH
 
-    if rerank_depth is not None and reranker is None:
-        raise click.UsageError("--rerank-depth goes with --reranker, e.g. --reranker maxsim")
+    refuse_ignored(
+        ["--rerank-depth"], "--reranker, e.g. --reranker maxsim", there=reranker is not None
+    )
     return {"reranker": reranker, "rerank_depth": rerank_depth or RERANK_DEPTH}

@@ -172,7 +172,7 @@ def test_a_budget_stops_cleanly_and_the_next_run_goes_on(tmp_path, server):
 def test_a_budget_in_money_needs_a_price(tmp_path, server):
     arguments = ("index", corpus(tmp_path), "--index", tmp_path / "i", *LLM)
     assert "needs the price" in run(*arguments, "--budget", "$1", code=2).stderr
-    assert "expected IN,OUT" in run(*arguments, "--price", "cheap", code=2).stderr
+    assert "expected IN,OUT" in run(*arguments, "--price", "cheap", "--dry-run", code=2).stderr
     assert "expected tokens" in run(*arguments, "--budget", "some", code=2).stderr
     run(*arguments, "--budget", "$1", "--price", "0.1,0.2")
 
