@@ -83,5 +83,6 @@ def _is_ours(index: Path) -> bool:
     if (index / STORE).exists():
         return True
     responses = {f"{RESPONSES}{end}" for end in ("", "-wal", "-shm")}
-    ours = {_LOCK, _OWNER, f"{_OWNER}.tmp", *responses}
+    asking = Path(RESPONSES).with_suffix(".lock").name
+    ours = {_LOCK, _OWNER, f"{_OWNER}.tmp", asking, *responses}
     return index.is_dir() and all(file.name in ours for file in index.iterdir())

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -97,18 +98,19 @@ class OpenAIChat:
             ModelError: As for `complete`.
         """
         start = time.monotonic()
-        pieces = self._negotiate(request, self._open_stream)
         parts: list[str] = []
-        while True:
-            # One step at a time, so that the caller's own errors are not taken for the server's.
-            outcome = self._guard(lambda: next(pieces))
-            if isinstance(outcome, _Failure):
-                raise outcome.error
-            if isinstance(outcome, Completion):
-                break
-            if outcome:
-                parts.append(outcome)
-                yield outcome
+        with ExitStack() as place:  # of the gate, as long as the server is busy with this
+            pieces = self._negotiate(request, self._open_stream, place)
+            while True:
+                # One step at a time, so that the caller's errors are not taken for the server's.
+                outcome = self._guard(lambda: next(pieces))
+                if isinstance(outcome, _Failure):
+                    raise outcome.error
+                if isinstance(outcome, Completion):
+                    break
+                if outcome:
+                    parts.append(outcome)
+                    yield outcome
         return self._completed(
             request,
             "".join(parts),
@@ -119,12 +121,14 @@ class OpenAIChat:
 
     # -- one request, until it is answered --------------------------------------------------
 
-    def _negotiate(self, request: ChatRequest, act: Callable[..., Any]) -> Any:
+    def _negotiate(
+        self, request: ChatRequest, act: Callable[..., Any], place: ExitStack | None = None
+    ) -> Any:
         """Act in the dialect known so far, and in simpler ones as long as the server refuses."""
         dialect = self._dialect
         first: _Failure | None = None
         while True:
-            outcome = self._persist(request, dialect, act)
+            outcome = self._persist(request, dialect, act, place)
             if not isinstance(outcome, _Failure):
                 if first is not None:
                     _log.info("%s: the server takes %s", self.model, dialect)
@@ -140,12 +144,20 @@ class OpenAIChat:
                 raise first.error
             dialect = simpler
 
-    def _persist(self, request: ChatRequest, dialect: Dialect, act: Callable[..., Any]) -> Any:
-        """Act, and again after failures that may pass."""
+    def _persist(
+        self,
+        request: ChatRequest,
+        dialect: Dialect,
+        act: Callable[..., Any],
+        place: ExitStack | None,
+    ) -> Any:
+        """Act, and again after failures that may pass; `place` takes the gate's, to hold it."""
         attempt = 0
         while True:
-            with self._gate.passing():
+            with self._gate.passing() as passed:
                 outcome = self._guard(lambda: act(request, dialect))
+                if place is not None and not isinstance(outcome, _Failure):
+                    place.push(passed.pop_all())
             attempt += 1
             if not isinstance(outcome, _Failure) or not outcome.passing:
                 return outcome

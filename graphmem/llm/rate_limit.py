@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 LONGEST_WAIT = 120.0
 """Seconds of Retry-After that are waited; a server that asks for more gets no further try."""
@@ -34,6 +34,7 @@ class Gate:
     ) -> None:
         """Keep the limits."""
         self._places = threading.BoundedSemaphore(concurrency)
+        self._holders: set[int] = set()  # threads that have a place
         self._interval = 60.0 / per_minute if per_minute else 0.0
         self._clock = clock
         self._sleep = sleep
@@ -41,12 +42,37 @@ class Gate:
         self._next = 0.0  # when the next call may start
 
     @contextmanager
-    def passing(self) -> Iterator[None]:
-        """Wait for a place and for the time to start; the place is held until the end."""
-        with self._places:
+    def passing(self) -> Iterator[ExitStack]:
+        """Wait for a place and for the time to start; the place is held until the end.
+
+        A thread that holds a place already, for a stream that it reads, gets another one at once:
+        it would wait for itself.
+
+        Yields:
+            What gives the place back; `pop_all` takes it over, to hold it longer.
+        """
+        with ExitStack() as place:
+            place.enter_context(self._place())
             while (wait := self._claim()) > 0:
                 self._sleep(wait)
+            yield place
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        with self._lock:
+            another = thread in self._holders
+        if another:
             yield
+            return
+        with self._places:
+            with self._lock:
+                self._holders.add(thread)
+            try:
+                yield
+            finally:  # of a stream, perhaps in another thread
+                with self._lock:
+                    self._holders.discard(thread)
 
     def hold(self, seconds: float) -> None:
         """Let nobody start for so long: one thread was told to slow down, and all share its key."""

@@ -18,6 +18,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Self
 
+from graphmem.base.keyed_lock import KeyedLock
 from graphmem.base.sqlite import connect_to_read
 from graphmem.base.text import content_hash
 from graphmem.errors import StorageError
@@ -52,11 +53,15 @@ class ResponseCache:
 
     Args:
         path: The file. Its folder must be there when the first answer is written.
+
+    Attributes:
+        asking: Held by key while the answer is asked for.
     """
 
     def __init__(self, path: Path) -> None:
         """Touch nothing yet."""
         self._path = path
+        self.asking = KeyedLock(path.with_suffix(".lock"))
         self._lock = threading.RLock()
         self._free: Counter[tuple[str, str]] = Counter()
         self._connection: sqlite3.Connection | None = None
@@ -200,7 +205,8 @@ class ResponseCache:
 class CachedChat(ChatWrapper):
     """A chat model that asks another one only what it was not asked before.
 
-    The same question from two threads at once is paid once.
+    The same question from two threads or processes at once is paid once, but for streams: who
+    reads one may leave it open as long as he likes, and nobody waits for that.
 
     Args:
         chat: Who is asked.
@@ -213,8 +219,6 @@ class CachedChat(ChatWrapper):
         super().__init__(chat)
         self._cache = cache
         self._meter = meter
-        self._lock = threading.Lock()
-        self._asking: dict[str, threading.Lock] = {}
 
     def complete(self, request: ChatRequest) -> Completion:
         """Answer from the cache, or ask and keep the answer.
@@ -224,7 +228,7 @@ class CachedChat(ChatWrapper):
             ModelError: The call failed; nothing is kept.
         """
         key = request_key(self.fingerprint, request)
-        with self._alone(key):
+        with self._cache.asking.holding(key):
             found = self._cache.get(key)
             if found is not None:
                 self._cache.count_cached(self.model, request.stage)
@@ -252,7 +256,7 @@ class CachedChat(ChatWrapper):
                 yield found.text
             return found
         parts: list[str] = []
-        with self._metered(request) as used:
+        with self._metered(request, streamed=True) as used:
             pieces = self._chat.stream(request)
             try:
                 while True:
@@ -286,27 +290,17 @@ class CachedChat(ChatWrapper):
         self._cache.flush()
 
     @contextmanager
-    def _metered(self, request: ChatRequest) -> Iterator[list[Completion]]:
+    def _metered(
+        self, request: ChatRequest, *, streamed: bool = False
+    ) -> Iterator[list[Completion]]:
         """Reserve what the call can cost, and settle what it cost in the end."""
         used: list[Completion] = []
-        reserved = self._meter.reserve(request) if self._meter else None
+        reserved = self._meter.reserve(request, streamed=streamed) if self._meter else None
         try:
             yield used
         finally:
             if self._meter and reserved:
                 self._meter.settle(reserved, used[0] if used else None)
-
-    @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        """Hold other threads with the same question until this one has its answer."""
-        with self._lock:
-            mine = self._asking.setdefault(key, threading.Lock())
-        with mine:
-            try:
-                yield
-            finally:
-                with self._lock:
-                    self._asking.pop(key, None)
 
 
 def request_key(fingerprint: str, request: ChatRequest) -> str:

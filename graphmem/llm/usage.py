@@ -101,12 +101,22 @@ def total(lines: Sequence[UsageLine]) -> UsageLine:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Tokens that a call can read and write at most, and whether it is a stream."""
+
+    prompt: int
+    answer: int
+    streamed: bool = False
+
+
 class Meter:
     """Lets a call through if the budget surely holds it, whatever the calls under way will cost.
 
     A call reserves the most it can take: its prompt by a high estimate, its answer up to the
     length limit. Where only the reservations of calls under way stand against it, it waits for
-    them. What is spent counts from 0 in every run.
+    them, but not for streams: who reads one may be the same who asks now, and it would wait for
+    ever. What an open stream can cost counts as spent. Every run counts from 0.
 
     Args:
         budget: What may be spent.
@@ -118,6 +128,7 @@ class Meter:
         self._changed = threading.Condition()
         self._spent = [0, 0]
         self._reserved = [0, 0]
+        self._streaming = [0, 0]
 
     @property
     def spent(self) -> tuple[int, int]:
@@ -125,31 +136,38 @@ class Meter:
         with self._changed:
             return self._spent[0], self._spent[1]
 
-    def reserve(self, request: ChatRequest) -> tuple[int, int]:
+    def reserve(self, request: ChatRequest, *, streamed: bool = False) -> Reservation:
         """Put aside what a request can cost at most; give it back to `settle`.
 
+        Args:
+            request: What will be asked.
+            streamed: Whether the answer comes as a stream.
+
         Raises:
-            BudgetExceeded: The budget does not hold it.
+            BudgetExceeded: The budget does not hold it beside what is spent and streamed.
         """
-        most = most_tokens(request), request.max_tokens
+        most = Reservation(most_tokens(request), request.max_tokens, streamed)
         with self._changed:
-            while not self._holds(most, self._reserved):
-                if not self._holds(most, [0, 0]):
+            while not self._holds(most, self._reserved, self._streaming):
+                if not self._holds(most, self._streaming):
                     raise BudgetExceeded(self._words(most))
                 self._changed.wait()
-            self._move(self._reserved, most, 1)
+            self._move(self._streaming if streamed else self._reserved, most, 1)
         return most
 
-    def settle(self, reserved: tuple[int, int], used: Completion | None) -> None:
+    def settle(self, reserved: Reservation, used: Completion | None) -> None:
         """Replace a reservation by what the call used; None where it failed."""
         with self._changed:
-            self._move(self._reserved, reserved, -1)
+            self._move(self._streaming if reserved.streamed else self._reserved, reserved, -1)
             if used is not None:
-                self._move(self._spent, (used.prompt_tokens, used.completion_tokens), 1)
+                spent = Reservation(used.prompt_tokens, used.completion_tokens)
+                self._move(self._spent, spent, 1)
             self._changed.notify_all()
 
-    def _holds(self, more: Sequence[int], reserved: Sequence[int]) -> bool:
-        read, written = (a + b + c for a, b, c in zip(self._spent, more, reserved, strict=True))
+    def _holds(self, more: Reservation, *reserved: Sequence[int]) -> bool:
+        read, written = map(
+            sum, zip(self._spent, (more.prompt, more.answer), *reserved, strict=True)
+        )
         limit = self.budget
         if limit.tokens is not None and read + written > limit.tokens:
             return False
@@ -157,22 +175,24 @@ class Meter:
             return cost(limit.price, read, written) <= limit.money
         return True
 
-    def _words(self, more: tuple[int, int]) -> str:
+    def _words(self, more: Reservation) -> str:
         limit = self.budget
         spent = f"{sum(self._spent)} of {limit.tokens} tokens"
-        needed = f"{sum(more)} tokens"
+        needed = f"{more.prompt + more.answer} tokens"
         if limit.money is not None and limit.price is not None:
             spent = f"{cost(limit.price, *self._spent):.4f} of {limit.money:g}"
-            needed = f"{cost(limit.price, *more):.4f}"
+            needed = f"{cost(limit.price, more.prompt, more.answer):.4f}"
+        if any(self._streaming):
+            spent += f" and {sum(self._streaming)} tokens reserved for open streams"
         return (
             f"the budget is used up: {spent} spent, the next call can take {needed}; "
             "what was answered is kept: run the same command again with a larger --budget"
         )
 
     @staticmethod
-    def _move(counts: list[int], by: tuple[int, int], sign: int) -> None:
-        counts[0] += sign * by[0]
-        counts[1] += sign * by[1]
+    def _move(counts: list[int], by: Reservation, sign: int) -> None:
+        counts[0] += sign * by.prompt
+        counts[1] += sign * by.answer
 
 
 def most_tokens(request: ChatRequest) -> int:

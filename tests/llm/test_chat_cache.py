@@ -1,12 +1,16 @@
 """The response cache, the ledger in its file, and budgets."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from chat_helpers import KEY, SCHEMA, ask, say, stream_of
 
+from graphmem.base.keyed_lock import KeyedLock
 from graphmem.errors import BudgetExceeded, ConfigError, ModelError, StorageError
 from graphmem.llm.openai import OpenAIChat
 from graphmem.llm.response_cache import CachedChat, ResponseCache, request_key
@@ -91,6 +95,89 @@ def test_the_same_question_from_many_threads_is_paid_once(cache):
     assert sorted(found) == sorted(f"echo {i % 3}" for i in range(12))
     assert len(chat.requests) == 3
     assert total(cache.usage()).cached == 9
+
+
+def test_the_same_question_from_two_processes_is_paid_once(server, cache, tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from chat_helpers import ask
+from graphmem.llm.openai import OpenAIChat
+from graphmem.llm.response_cache import CachedChat, ResponseCache
+with ResponseCache(Path(sys.argv[1])) as cache:
+    chat = CachedChat(OpenAIChat("fake"), cache)
+    print([chat.complete(ask(f"question {i}")).text for i in range(4)])
+"""
+
+    def slow(_request):
+        time.sleep(0.5)  # the other one comes to the same question meanwhile
+        return say("Ada.")
+
+    server.default = slow
+    call = [sys.executable, "-c", script, str(tmp_path / "responses.sqlite")]
+    folder = Path(__file__).parents[1]
+    started = [
+        subprocess.Popen(call, cwd=folder, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    printed = [process.communicate(timeout=60)[0] for process in started]
+    assert printed == ["['Ada.', 'Ada.', 'Ada.', 'Ada.']\n"] * 2
+    assert len(server.calls) == 4
+    line = total(cache.usage())
+    assert (line.calls, line.cached) == (4, 4)
+
+
+def test_a_killed_process_holds_nobody(cache, tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from graphmem.base.keyed_lock import KeyedLock
+with KeyedLock(Path(sys.argv[1])).holding("key"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    file = tmp_path / "some.lock"
+    call = [sys.executable, "-c", script, str(file)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    entered = threading.Event()
+
+    def enter():
+        with KeyedLock(file).holding("key"):
+            entered.set()
+
+    with subprocess.Popen(call, **pipes) as other:
+        assert other.stdout.readline() == b"held\n"
+        with KeyedLock(file).holding("another key"):
+            pass
+        waiting = threading.Thread(target=enter)
+        waiting.start()
+        assert not entered.wait(0.3)
+        other.kill()
+        assert entered.wait(30)
+        waiting.join()
+
+
+def test_a_thread_that_comes_while_another_waits_does_not_pass_it(tmp_path):
+    lock, inside, most = KeyedLock(tmp_path / "some.lock"), [], []
+
+    def enter():
+        for _ in range(50):
+            with lock.holding("key"):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.0002)
+                inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(most) == {1} and len(most) == 300
+
+
+def test_where_no_file_can_be_made_threads_are_still_told_apart(tmp_path):
+    with KeyedLock(tmp_path / "missing" / "some.lock").holding("key"):
+        assert not (tmp_path / "missing").exists()
 
 
 def test_streams_are_kept_when_whole(cache):
@@ -223,6 +310,23 @@ def test_threads_wait_for_reservations_and_never_pass_the_budget(server, cache):
         thread.join(20)
     assert len(stopped) == 4
     assert 300 - 16 - 70 <= sum(meter.spent) <= 300
+
+
+def test_whoever_reads_a_stream_can_ask_or_is_told_that_the_budget_is_out(cache):
+    chat = ScriptedChat(["one\ntwo\n", "up", "three\n"])
+    most = 8 + len("hello") // 3 + 1
+    request = ask("hello", max_tokens=50)
+    cached = CachedChat(chat, cache, Meter(Budget(tokens=2 * 50 + 2 * most + 20)))
+    stream = cached.stream(request)
+    next(stream)
+    assert cached.complete(ask("another", max_tokens=50)).text == "up"
+    stream.close()
+    cached = CachedChat(chat, cache, Meter(Budget(tokens=90)))
+    stream = cached.stream(request)
+    next(stream)
+    with pytest.raises(BudgetExceeded, match="reserved for open streams"):
+        cached.complete(ask("a third", max_tokens=50))
+    stream.close()
 
 
 def test_a_failed_call_gives_its_reservation_back(cache):

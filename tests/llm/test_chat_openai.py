@@ -205,6 +205,29 @@ def test_a_stream_is_retried_before_its_first_piece_only(server):
     assert len(server.calls) == 3
 
 
+def test_a_stream_holds_its_place_until_it_ends(server):
+    server.script = [stream_of("Ada", "Byron"), stream_of("Ada", "Byron")]
+    chat = make(concurrency=1)
+    first = chat.stream(ask())
+    assert next(first) == "Ada"
+    answered = threading.Event()
+
+    def another():
+        chat.complete(ask("another"))
+        answered.set()
+
+    thread = threading.Thread(target=another)
+    thread.start()
+    assert not answered.wait(0.3) and len(server.calls) == 1
+    second = chat.stream(ask("the same thread does not wait for itself"))
+    assert next(second) == "Ada"
+    second.close()
+    assert not answered.wait(0.1)
+    first.close()
+    assert answered.wait(10)
+    thread.join()
+
+
 def test_a_hanging_stream_meets_the_deadline(server):
     server.script = [stream_of(*["x"] * 30)]
     start = time.monotonic()
