@@ -3,9 +3,12 @@
 import ast
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+import graphmem
 
 PACKAGE = Path(__file__).parents[1] / "graphmem"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -104,3 +107,11 @@ def test_importing_loads_nothing_heavy(statement, heavy):
     loaded = {name.split(".")[0] for name in result.stdout.split()}
     assert "graphmem" in loaded
     assert loaded & heavy == set()
+
+
+def test_all_public_names_are_there_when_they_are_asked_for():
+    for name in graphmem.__all__:
+        assert getattr(graphmem, name).__name__ == name
+    assert graphmem.__version__ == version("graphmem")
+    with pytest.raises(AttributeError, match="no attribute 'GraphMemories'"):
+        _ = graphmem.GraphMemories

@@ -343,7 +343,7 @@ def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterato
         else:
             text = "".join(lines) if lines is not None else _text(file, stream, options, report)
             contents = cast("Callable[[str], Iterator[Content]]", kind.reader())(text)
-        for content in contents:
+        for content in _shallow(contents):
             report.records += 1
             document = _to_document(file, kind, content)
             if document.passage.text:
@@ -351,6 +351,14 @@ def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterato
             else:
                 report.skipped_empty += 1
                 logger.info("%s: skipped, no text", ascii_path(file.path))
+
+
+def _shallow(contents: Iterator[Content]) -> Iterator[Content]:
+    """The same contents; what a reader meets too deep inside itself is said, in every format."""
+    try:
+        yield from contents
+    except RecursionError as error:
+        raise DataError("nested too deeply") from error
 
 
 def _read_records(

@@ -219,6 +219,7 @@ def bomb(member, size):
         ("a.xml", "<a>" * 100_000, "nested too deeply"),
         ("a.html", "<html>" + "<div>" * 100_000 + "x", "nested too deeply"),
         ("a.ipynb", "[" * 100_000, "no notebook"),
+        ("a.eml", "Subject: a\nContent-Type: message/rfc822\n\n" * 3000, "nested too deeply"),
         ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "an old Office file; save it"),
         ("a.pdf", bytes(range(256)) * 9, "no pdf file, whatever its name says, and no text"),
         ("a.eml", b"no mail at all\n", "no mail: it has no sender"),
@@ -233,6 +234,13 @@ def test_hostile_documents_are_refused_by_name(tmp_path, name, content, message)
     (left,) = report.left_out
     assert left.path == str(tmp_path / name)
     assert message in f"{left.reason}; {left.hint}"
+
+
+def test_a_mail_nested_too_deeply_does_not_cost_the_others_of_its_box(tmp_path):
+    deep = "From a@b.c\nSubject: deep\n" + "Content-Type: message/rfc822\n\n" * 3000
+    plain = "From a@b.c\nSubject: plain\n\nAda was born in London.\n"
+    (passage,) = read(write(tmp_path / "a.mbox", f"{plain}\n{deep}\n{plain}"[: -len(plain)]))
+    assert passage.title == "plain" and "Ada was born in London." in passage.text
 
 
 def test_random_and_broken_files_never_end_in_a_traceback(tmp_path):
