@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +33,22 @@ class StringColumn:
 
 
 def write_strings(folder: Path, name: str, strings: Iterable[str]) -> None:
-    """Write a string column as `name`_data.npy and `name`_offsets.npy."""
-    encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
-    offsets = np.cumsum([0, *(len(item) for item in encoded)], dtype=np.int64)
-    np.save(folder / f"{name}_offsets.npy", offsets)
-    np.save(folder / f"{name}_data.npy", np.frombuffer(b"".join(encoded), dtype=np.uint8))
+    """Write a string column as `name`_data.npy and `name`_offsets.npy, without holding it."""
+    offsets = array("q", [0])
+    with (folder / f"{name}_data.npy").open("wb") as stream:
+        _write_bytes_header(stream, 0)
+        for string in strings:
+            written = stream.write(string.encode("utf-8", "surrogatepass"))
+            offsets.append(offsets[-1] + written)
+        # The length is known now: headers have room for it.
+        stream.seek(0)
+        _write_bytes_header(stream, offsets[-1])
+    np.save(folder / f"{name}_offsets.npy", np.frombuffer(offsets, dtype=np.int64))
+
+
+def _write_bytes_header(stream: IO[bytes], count: int) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(stream, header)
 
 
 def write_vectors(file: Path, vectors: Iterable[NDArray[np.float32]], count: int) -> None:

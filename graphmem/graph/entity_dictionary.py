@@ -88,8 +88,13 @@ class EntityDictionary:
 
 @dataclass(slots=True)
 class TokenHasher:
-    """Turns texts into token columns and remembers every token it has seen."""
+    """Turns texts into token columns and remembers the tokens it has seen.
 
+    Attributes:
+        most: So many at once; half a million take some 60 MB.
+    """
+
+    most: int = 1 << 19
     _seen: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
     def token(self, surface: str) -> tuple[int, bool]:
@@ -97,6 +102,8 @@ class TokenHasher:
         known = self._seen.get(surface)
         if known is None:
             known = _token_hash(normalise_token(surface)), not surface.islower()
+            if len(self._seen) >= self.most:
+                self._seen.clear()
             self._seen[surface] = known
         return known
 

@@ -158,3 +158,10 @@ def test_an_empty_dictionary_finds_nothing():
 
 def test_token_hashes_are_stored_on_disk_and_may_never_change():
     assert TokenHasher().columns(["Ada"]).hashes.tolist() == [2811677874490880021]
+
+
+def test_tokens_are_forgotten_before_they_fill_the_memory():
+    hasher = TokenHasher(most=3)
+    text = "Ada met Charles in London in June, and Ada left."
+    assert hasher.columns([text]).hashes.tolist() == TokenHasher().columns([text]).hashes.tolist()
+    assert len(hasher._seen) <= 3
