@@ -25,6 +25,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,21 @@ def main() -> int:
     return 0
 
 
-def join(data: Path, sets: Sequence[str], size: int = 0, distractors: str = DISTRACTORS) -> Corpus:
-    """The passages of `sets`, and of `distractors` until there are `size` (0: all of them)."""
+def join(
+    data: Path,
+    sets: Sequence[str],
+    size: int = 0,
+    distractors: str = DISTRACTORS,
+    most: Mapping[str, int] | None = None,
+) -> Corpus:
+    """The passages of `sets`, and of `distractors` until there are `size` (0: all of them).
+
+    Of a set that `most` names only so many, the first, are taken.
+    """
     passages: dict[str, Passage] = {}  # by text
     places = {}
     for name in sets:
-        for passage in read_corpus(data / name):
+        for passage in islice(read_corpus(data / name), (most or {}).get(name)):
             kept = passages.setdefault(passage.text.strip(), passage)
             places[passage.id] = kept.id
     others = {p.text.strip(): p for p in read_corpus(data / distractors)}

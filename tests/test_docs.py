@@ -12,7 +12,7 @@ ROWS = re.findall(r"^\| (.+?) \| `(.+?)` \| `(.+?)` \|$", DESIGN, re.MULTILINE)
 
 
 def test_the_map_answers_the_five_questions_of_a_stranger():
-    assert [what for what, _, _ in ROWS] == [
+    assert [what for what, _, _ in ROWS][:5] == [
         "A damaged snapshot is noticed",
         "A question's names are linked",
         "BM25 is weighed into the seeds",

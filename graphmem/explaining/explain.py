@@ -15,6 +15,7 @@ from graphmem.graph.entity_dictionary import TokenHasher, find_names
 from graphmem.graph.fact_graph import joining_fact
 from graphmem.graph.likeliest_paths import strongest_paths
 from graphmem.graph.pagerank import seed_contributions
+from graphmem.searching.asked_again import AGAIN_FEATURES
 from graphmem.searching.fact_evidence import FACT_FEATURES
 from graphmem.searching.hipporag import Walk
 from graphmem.searching.retriever import Retriever, require_positive
@@ -77,7 +78,7 @@ class Move:
 class Part:
     """A feature of the second stage and what it adds to a hit's log-odds.
 
-    `feature` is one of `rerank.FEATURES` or `fact_evidence.FACT_FEATURES`.
+    `feature` is one of `second_stage.FEATURES` or `fact_evidence.FACT_FEATURES`.
     """
 
     feature: str
@@ -98,6 +99,8 @@ class HitExplanation:
             walk or it did not come here.
         path: The steps of the likeliest walk from there; none where the hit is itself that seed.
         evidence: What moved it most in the second stage, most first; none where there was none.
+        asked_again: The name that the question was asked again with and that this hit mentions,
+            where that moved it up; else "".
         reread: What a reranker did with it after that; None where it read no such passage.
     """
 
@@ -108,6 +111,7 @@ class HitExplanation:
     start: Node | None = None
     path: tuple[Step, ...] = ()
     evidence: tuple[Part, ...] = ()
+    asked_again: str = ""
     reread: Move | None = None
 
 
@@ -170,11 +174,12 @@ def _explain_passages(
     paths = strongest_paths(walk.adjacency, walk.pull, nodes, starts, targets, damping=walk.damping)
     # A passage that no seed reaches has no score and no path.
     paths = [path if contributions[:, i].any() else [] for i, path in enumerate(paths)]
-    evidence = _second_stage(retriever, trace, config, targets - len(walk.names))
-    reasons = [
-        _explain_hit(retriever, walk, hit, contributions[:, i], path, seeds, evidence[i])
-        for i, (hit, path) in enumerate(zip(ranking.hits, paths, strict=True))
-    ]
+    moved = _second_stage(retriever, trace, config, targets - len(walk.names))
+    reasons = []
+    for i, (hit, path) in enumerate(zip(ranking.hits, paths, strict=True)):
+        reason = _explain_hit(retriever, walk, hit, contributions[:, i], path, seeds)
+        evidence, name = moved[i]
+        reasons.append(replace(reason, evidence=evidence, asked_again=name))
     first = top_rows(restart, trace.entities.size + seeds)
     named = tuple(
         Share(_node(retriever, walk, int(n)), float(restart[n]), float(restart[n]))
@@ -221,7 +226,7 @@ def _explain_phrases(
         contribution[rows] = reached[i] / max(float(reached[i].sum()), 1e-30)
         path = paths.get(i) or []
         path = [*path, len(walk.names) + int(targets[i])] if path else []
-        reasons.append(_explain_hit(retriever, walk, hit, contribution, path, seeds, ()))
+        reasons.append(_explain_hit(retriever, walk, hit, contribution, path, seeds))
     names = [retriever.snapshot.labels[int(row)] for row in trace.entities]
     named = tuple(
         Share(
@@ -262,7 +267,6 @@ def _explain_hit(
     contribution: NDArray[np.float32],
     path: Sequence[int],
     seeds: int,
-    evidence: tuple[Part, ...],
 ) -> HitExplanation:
     best = [n for n in top_rows(contribution, seeds) if contribution[n] > 0]
     nodes = [_node(retriever, walk, n) for n in path]
@@ -281,34 +285,41 @@ def _explain_hit(
         ),
         start=nodes[0] if nodes else None,
         path=steps,
-        evidence=evidence,
     )
 
 
 def _second_stage(
     retriever: Retriever, trace: Trace, config: SearchConfig, rows: NDArray[np.int64]
-) -> list[tuple[Part, ...]]:
-    """The features that moved each passage most."""
+) -> list[tuple[tuple[Part, ...], str]]:
+    """The features that moved each passage most, and the next name that moved it up."""
     if (
         trace.candidates is None
         or trace.evidence is None
         or trace.fact_parts is None
+        or trace.next_names is None
         or not isinstance(config, RetrievalConfig)
     ):
-        return [() for _ in rows]
+        return [((), "") for _ in rows]
     parts = parts_of_odds(retriever.names.model, trace.evidence, config.specificity_half)
+    again = parts[:, -len(AGAIN_FEATURES) :].sum(axis=1)
     parts = np.concatenate([parts, trace.fact_parts], axis=1)
     names = FEATURES + FACT_FEATURES
     place = {int(row): i for i, row in enumerate(trace.candidates)}
-    return [
-        tuple(
-            Part(names[f], float(parts[place[int(row)], f]))
-            for f in np.argsort(-np.abs(parts[place[int(row)]]), kind="stable")[:_PARTS]
+    moved: list[tuple[tuple[Part, ...], str]] = []
+    for row in rows:
+        i = place.get(int(row))
+        if i is None:
+            moved.append(((), ""))
+            continue
+        most = np.argsort(-np.abs(parts[i]), kind="stable")[:_PARTS]
+        name = int(trace.next_names[i]) if again[i] > 0 else -1
+        moved.append(
+            (
+                tuple(Part(names[f], float(parts[i, f])) for f in most),
+                retriever.snapshot.labels[name] if name >= 0 else "",
+            )
         )
-        if int(row) in place
-        else ()
-        for row in rows
-    ]
+    return moved
 
 
 def _moves(trace: Trace, rows: NDArray[np.int64]) -> list[Move | None]:

@@ -93,6 +93,7 @@ def _reason_json(reason: HitExplanation) -> dict[str, Any]:
         "start": asdict(reason.start) if reason.start else None,
         "path": [asdict(step) for step in reason.path],
         "evidence": [asdict(part) for part in reason.evidence],
+        "asked_again": reason.asked_again,
         "reread": asdict(reason.reread) if reason.reread else None,
     }
 

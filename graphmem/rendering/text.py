@@ -174,6 +174,8 @@ def explanation_text(explanation: Explanation) -> str:
         if reason.evidence:
             moved = ", ".join(f"{part.feature} {part.odds:+.1f}" for part in reason.evidence)
             lines.append(f"    second stage: {moved}")
+        if reason.asked_again:
+            lines.append(f"    asked again with: {plain(reason.asked_again)}")
     return "\n".join(lines)
 
 

@@ -20,18 +20,14 @@ from graphmem.graph.entity_linking import (
 )
 from graphmem.graph.pagerank import entity_mass, passage_pagerank
 from graphmem.protocols import Embedder
+from graphmem.searching.asked_again import again_evidence, next_names, queries
+from graphmem.searching.candidates import Candidates
 from graphmem.searching.fact_evidence import FACT_FEATURES, fact_evidence
 from graphmem.searching.hipporag import FactSearcher
-from graphmem.searching.second_stage import (
-    Candidates,
-    TreeEnsemble,
-    features,
-    load_model,
-    mixed_odds,
-    rerank,
-)
+from graphmem.searching.second_stage import TreeEnsemble, load_model, mixed_odds, rerank
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import Trace
+from graphmem.searching.walk_evidence import walk_evidence
 from graphmem.storage.snapshot import Snapshot
 
 _RARE = 10  # passages; a name of more is well known, and another word is another name
@@ -61,16 +57,17 @@ class NameSearcher:
         """Walk for every question, and order the first passages by the second stage."""
         walked = self.walks(questions, cosines, config)
         found = [candidates for _, candidates in walked if candidates is not None]
-        evidence = [self.evidence(candidates) for candidates in found]
+        both = self.evidence(found)
+        evidence = [part for part, _ in both]
         # The trees see the candidates of all questions in one pass.
         odds = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
         borders = np.cumsum([len(rows) for rows in evidence])[:-1]
         facts = self._fact_parts(found, config)
-        second = zip(evidence, np.split(odds, borders), facts, strict=True) if found else iter(())
+        second = zip(both, np.split(odds, borders), facts, strict=True) if found else iter(())
         traces = []
         for trace, candidates in walked:
             if candidates is not None:
-                rows, part, stated = next(second)
+                (rows, again), part, stated = next(second)
                 odds_here = mixed_odds(part, rows, config.specificity_half) + stated.sum(axis=1)
                 trace = replace(
                     trace,
@@ -78,6 +75,7 @@ class NameSearcher:
                     candidates=candidates.rows,
                     evidence=rows,
                     fact_parts=stated,
+                    next_names=again,
                 )
             traces.append(trace)
         return traces
@@ -106,9 +104,43 @@ class NameSearcher:
             parts[i] = np.float32(config.fact_weight) * evidence
         return parts
 
-    def evidence(self, found: Candidates) -> NDArray[np.float32]:
-        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
-        return features(self._snapshot.graph, self._snapshot.df, found)
+    def evidence(
+        self, found: Sequence[Candidates]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """What the second stage knows of the candidates of each question.
+
+        Returns:
+            Evidence, float32 [n, len(FEATURES)], and the row of the next name that speaks most for
+            each candidate, -1 where none does, int64 [n].
+
+        Raises:
+            ModelError: The embedder failed.
+        """
+        graph, df, labels = self._snapshot.graph, self._snapshot.df, self._snapshot.labels
+        texts = [
+            queries([labels[int(row)] for row in candidates.names], candidates.asked)
+            if candidates.asked
+            else []
+            for candidates in found
+        ]
+        every = [text for asked in texts for text in asked]
+        width = self._snapshot.vectors.shape[1]
+        vectors = np.zeros((0, width), dtype=np.float32)
+        if every:
+            vectors = checked_vectors(self._embedder, every, "question", width)
+        borders = np.cumsum([len(asked) for asked in texts])[:-1]
+        unasked = np.zeros((1, width), dtype=np.float32)
+        evidence = []
+        for candidates, part in (
+            zip(found, np.split(vectors, borders), strict=True) if found else ()
+        ):
+            again, best = again_evidence(
+                graph, df, candidates, part if candidates.asked else unasked
+            )
+            walk = walk_evidence(graph, df, candidates)
+            named = candidates.names[best] if candidates.names.size else best
+            evidence.append((np.hstack([walk, again]), np.where(best >= 0, named, -1)))
+        return evidence
 
     def walks(
         self,
@@ -148,7 +180,8 @@ class NameSearcher:
             choose_seeds(found.entities, snapshot.df, cosine, words, config)
             for found, cosine, words in zip(linked, cosines, lexical, strict=True)
         ]
-        pull = self._pull(cosines, [found.rest for found in linked], config)
+        rests = [self.lexical(found.rest) for found in linked]
+        pull = self._pull(cosines, rests, config)
         restart = np.zeros((snapshot.passages, len(questions)), dtype=np.float32)
         for column, seed in enumerate(seeds):
             restart[seed.passages, column] = seed.passage_weights
@@ -167,19 +200,27 @@ class NameSearcher:
             candidates = None
             if config.candidates:
                 candidates = self._candidates(
-                    trace, seeds[i], found.rest, cosines[i], lexical[i], config
+                    trace, seeds[i], found.rest, (cosines[i], lexical[i], rests[i]), config
                 )
             walked.append((trace, candidates))
         return walked
 
     def _pull(
-        self, cosines: NDArray[np.float32], rests: Sequence[str], config: RetrievalConfig
+        self,
+        cosines: NDArray[np.float32],
+        rests: Sequence[NDArray[np.float32]],
+        config: RetrievalConfig,
     ) -> NDArray[np.float32]:
-        """How much the walk of every question likes each passage, [q, P]."""
+        """How much the walk of every question likes each passage, [q, P].
+
+        Args:
+            cosines: With the questions, [q, P].
+            rests: BM25 of their words outside their names, q of [P].
+            config: Weights of both.
+        """
         liking = np.float32(config.pull) * cosines
         for row, rest in zip(liking, rests, strict=True):
-            if config.word_pull:
-                row += _scaled(self.lexical(rest), config.word_pull)
+            row += _scaled(rest, config.word_pull)
         pull: NDArray[np.float32] = np.exp(liking)
         return pull
 
@@ -188,12 +229,20 @@ class NameSearcher:
         trace: Trace,
         seeds: Seeds,
         rest: str,
-        cosine: NDArray[np.float32],
-        lexical: NDArray[np.float32],
+        likeness: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
         config: RetrievalConfig,
     ) -> Candidates:
-        """The first passages of a walk, with all that the second stage looks at."""
+        """The first passages of a walk, with all that the second stage looks at.
+
+        Args:
+            trace: The walk.
+            seeds: Where it started.
+            rest: The question's words outside its names.
+            likeness: Cosine with the question, its BM25, and that of these words, [P] each.
+            config: Number of candidates, and how it walked.
+        """
         snapshot, mass = self._snapshot, trace.scores
+        cosine, lexical, words = likeness
         rows = top_rows(mass, config.candidates)
         rows = rows[mass[rows] > 0]
         subjects = snapshot.subjects[rows].astype(np.int64)
@@ -202,6 +251,12 @@ class NameSearcher:
         subject_mass[about] = entity_mass(
             snapshot.graph, subjects[about], mass, damping=config.damping
         )
+        names, name_mass = _NO_ROWS, _NOTHING
+        if rest:
+            names, name_mass = next_names(
+                *(snapshot.graph, snapshot.df, rows, subjects, seeds.entities, mass),
+                config.damping,
+            )
         return Candidates(
             rows,
             mass[rows],
@@ -213,6 +268,9 @@ class NameSearcher:
             seeds.entities,
             seeds.entity_weights,
             rest,
+            words[rows],
+            names,
+            name_mass,
         )
 
     def link(self, questions: Sequence[str]) -> list[Linked]:

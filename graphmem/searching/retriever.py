@@ -21,11 +21,11 @@ from graphmem.config import (
 from graphmem.embedding.checked import checked_vectors
 from graphmem.errors import ConfigError, IndexMismatchError
 from graphmem.protocols import Embedder, FactFilter, TextKind
+from graphmem.searching.candidates import Candidates
 from graphmem.searching.entity_walk import NameSearcher
 from graphmem.searching.hipporag import FactSearcher, Walk, within_margin
 from graphmem.searching.linearrag import LinearSearcher
 from graphmem.searching.scores import reciprocal_rank_fusion
-from graphmem.searching.second_stage import Candidates
 from graphmem.searching.trace import Trace
 from graphmem.storage.snapshot import Snapshot
 from graphmem.types import Hit, Passage, Ranking, Triple
@@ -219,9 +219,13 @@ class Retriever:
         walked = self.names.walks(questions, self._cosines(vectors), config)
         return [candidates for _, candidates in walked]
 
-    def evidence(self, found: Candidates) -> NDArray[np.float32]:
-        """What the second stage knows of the candidates, float32 [n, len(rerank.FEATURES)]."""
-        return self.names.evidence(found)
+    def evidence(self, found: Sequence[Candidates]) -> list[NDArray[np.float32]]:
+        """What the second stage knows of the candidates of each question, [n, len(FEATURES)].
+
+        Raises:
+            ModelError: The embedder failed.
+        """
+        return [evidence for evidence, _ in self.names.evidence(found)]
 
     def _from_facts(
         self,

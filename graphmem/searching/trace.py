@@ -40,8 +40,9 @@ class Trace:
         facts: The facts it started from.
         candidates: Rows of the passages that the second stage ordered, int64 [n], in the order of
             the walk; None where there was no second stage.
-        evidence: Their features, float32 [n, F].
+        evidence: Their features, float32 [n, len(FEATURES)].
         fact_parts: What facts added to the log-odds of each, float32 [n, len(FACT_FEATURES)].
+        next_names: Row of the next name that speaks most for each, -1 where none does, int64 [n].
         phrases: In preset hipporag the phrase that each of `entities` was linked to, int64 [a].
         reread: What a reranker did after all this; None where there was none.
     """
@@ -57,6 +58,7 @@ class Trace:
     candidates: NDArray[np.int64] | None = None
     evidence: NDArray[np.float32] | None = None
     fact_parts: NDArray[np.float32] | None = None
+    next_names: NDArray[np.int64] | None = None
     phrases: NDArray[np.int64] | None = None
     reread: Reread | None = None
 

@@ -9,7 +9,7 @@ from worlds import HOPS
 from graphmem.base.text import normalise_phrase, tokens
 from graphmem.config import PRESETS
 from graphmem.errors import ConfigError
-from graphmem.explaining.explain import explain
+from graphmem.explaining.explain import Node, explain
 from graphmem.types import Passage
 
 DEFAULT = PRESETS["default"]
@@ -95,6 +95,26 @@ def test_the_hops_of_the_tiny_world(tiny):
     ]
     assert found["p1"].entity_share > 0.8
     assert found["p6"].entity_share == 0  # no edge leads there
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_next_name_is_one_that_the_hit_mentions_and_the_question_does_not(
+    tiny, tiny_snapshot, question
+):
+    found = explain(tiny, question, 8, DEFAULT)
+    mentions = tiny_snapshot.adjacency.toarray() > 0
+    for reason in found.hits:
+        if reason.asked_again:
+            assert reason.asked_again not in found.ranking.entities
+            name = list(tiny_snapshot.labels).index(reason.asked_again)
+            passage = row(tiny_snapshot, Node("passage", "", reason.hit.passage.id))
+            assert mentions[name, passage]
+
+
+def test_the_question_is_asked_again_with_the_birthplace(tiny):
+    found = {reason.hit.passage.id: reason for reason in explain(tiny, HOPS, 8, DEFAULT).hits}
+    assert found["p3"].asked_again == "South Shields"
+    assert explain(tiny, HOPS, 8, PRESETS["walk"]).hits[0].asked_again == ""
 
 
 def test_shares_are_what_is_lost_without_the_seed(tiny, tiny_snapshot):

@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from graphmem.graph.entity_graph import context_graph
+from graphmem.searching.asked_again import AGAIN_FEATURES, again_evidence, next_names
+from graphmem.searching.candidates import Candidates
 from graphmem.searching.second_stage import (
     FEATURES,
-    Candidates,
     TreeEnsemble,
-    features,
     load_model,
     mixed_odds,
     parts_of_odds,
     rerank,
 )
+from graphmem.searching.walk_evidence import WALK_FEATURES, walk_evidence
 
 # Entities 0 (film) in passages 0 and 1, 1 (director) in 0, 1 and 2, 2 (town) in 2 alone.
 #   passage 0 is about the film, 1 about the director, 2 about the town
@@ -43,6 +44,9 @@ def candidates(question: list[int]) -> Candidates:
         question=np.array(question, dtype=np.int64),
         question_weights=np.ones(len(question), dtype=np.float32),
         asked="who directed",
+        words=np.array([1, 0, 4], dtype=np.float32),
+        names=np.array([1, 2]),
+        name_mass=np.array([0.2, 0.1], dtype=np.float32),
     )
 
 
@@ -51,8 +55,8 @@ def column(evidence: np.ndarray, name: str) -> list[float]:
 
 
 def test_features_by_hand():
-    evidence = features(GRAPH, DF, candidates([0]))
-    assert evidence.shape == (3, len(FEATURES))
+    evidence = walk_evidence(GRAPH, DF, candidates([0]))
+    assert evidence.shape == (3, len(WALK_FEATURES))
     assert column(evidence, "walk") == pytest.approx([0, -0.6931, -1.3863], abs=1e-4)
     assert column(evidence, "cosine gap") == pytest.approx([-0.2, 0, -0.6], abs=1e-4)
     assert column(evidence, "lexical") == [0.5, 0, 1]
@@ -76,7 +80,7 @@ def test_a_passage_without_subject_is_told_apart():
     bare = replace(
         found, subjects=np.array([-1, -1, -1]), subject_mass=np.zeros(3, dtype=np.float32)
     )
-    evidence = features(GRAPH, DF, bare)
+    evidence = walk_evidence(GRAPH, DF, bare)
     assert column(evidence, "has subject") == [0, 0, 0]
     assert column(evidence, "mentioned") == [0, 0, 0]
     assert np.isfinite(evidence).all()
@@ -94,7 +98,7 @@ def stump(threshold: float) -> TreeEnsemble:
 
 
 def test_trees_by_hand():
-    evidence = features(GRAPH, DF, candidates([0]))
+    evidence = walk_evidence(GRAPH, DF, candidates([0]))
     assert stump(0.6).scores(evidence).tolist() == [-0.25, 2.75, -0.25]
     parts = stump(0.6).contributions(evidence)
     assert parts[:, FEATURES.index("cosine")].tolist() == [-1, 2, -1]
@@ -104,7 +108,7 @@ def test_trees_by_hand():
 def test_rerank_orders_candidates_and_keeps_the_rest_below():
     scores = np.array([0.4, 0.2, 0.1, 0.05, 0.0, 0.09], dtype=np.float32)
     found = candidates([0])
-    evidence = features(GRAPH, DF, found)
+    evidence = walk_evidence(GRAPH, DF, found)
     odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
     final = rerank(found, odds, scores)
     assert np.argsort(-final, kind="stable").tolist() == [1, 0, 2, 5, 3, 4]
@@ -126,7 +130,7 @@ def test_all_others_keep_their_order_below_the_candidates(seed):
 
 def test_where_the_question_names_hubs_only_the_walk_decides():
     found = candidates([0])
-    evidence = features(GRAPH, DF, found)
+    evidence = walk_evidence(GRAPH, DF, found)
     evidence[:, FEATURES.index("specificity")] = 1e-6
     odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
     assert odds == pytest.approx(column(evidence, "walk"), abs=1e-3)
@@ -151,14 +155,75 @@ def test_contributions_sum_to_the_score(seed, count):
     np.testing.assert_allclose(parts, odds, atol=1e-3)
 
 
+def again(found: Candidates, name: str) -> list[float]:
+    """A feature of the second search; the queries point at passages 0, 1 and 2 in turn."""
+    evidence, _ = again_evidence(GRAPH, DF, found, np.eye(3, dtype=np.float32))
+    return evidence[:, AGAIN_FEATURES.index(name)].round(4).tolist()
+
+
+def test_the_second_search_by_hand():
+    found = candidates([0])
+    _, best = again_evidence(GRAPH, DF, found, np.eye(3, dtype=np.float32))
+    # All three mention the director, the last one the town too, whose query it fits.
+    assert best.tolist() == [0, 0, 1]
+    assert again(found, "asked again") == [0, 1, 1]
+    assert again(found, "asked again by mass") == pytest.approx([0.2, 1.2, 0.6], abs=1e-4)
+    assert again(found, "asked again anyhow") == [0, 1, 1]
+    assert again(found, "asked again gap") == [-1, 0, 0]
+    assert again(found, "asked again gain") == pytest.approx([-0.5, 0.3, 0.9], abs=1e-4)
+    assert again(found, "next name mass") == [1, 1, 0.5]
+    assert again(found, "next name df") == pytest.approx([np.log(3), np.log(3), 0], abs=1e-4)
+    assert again(found, "next name place") == pytest.approx([0, 0, np.log(3)], abs=1e-4)
+    assert again(found, "next name subject") == [0, 1, 0.5]
+    # By way of the best other passage with the director: its cosine, plus that of the query.
+    assert again(found, "by way of") == pytest.approx([0.7, 1.5, 0.7], abs=1e-4)
+    assert again(found, "words lexical") == [0.25, 0, 1]
+    assert again(found, "words cosine") == [1, 0, 0]
+
+
+def test_without_a_next_name_only_the_words_are_asked_again():
+    found = replace(
+        candidates([0]),
+        names=np.zeros(0, dtype=np.int64),
+        name_mass=np.zeros(0, dtype=np.float32),
+    )
+    vectors = np.eye(3, dtype=np.float32)[:1]
+    evidence, best = again_evidence(GRAPH, DF, found, vectors)
+    assert evidence.shape == (3, len(AGAIN_FEATURES)) and np.isfinite(evidence).all()
+    assert best.tolist() == [-1, -1, -1]
+    assert evidence[:, AGAIN_FEATURES.index("words cosine")].tolist() == [1, 0, 0]
+    alone = replace(
+        candidates([0]),
+        **{
+            name: getattr(found, name)[:1]
+            for name in ("rows", "mass", "cosine", "lexical", "vectors", "subjects", "words")
+        },
+    )
+    evidence, _ = again_evidence(GRAPH, DF, alone, np.eye(3, dtype=np.float32))
+    assert evidence[0, AGAIN_FEATURES.index("by way of")] == pytest.approx(-0.4)
+
+
+def test_next_names_are_the_heaviest_that_the_question_does_not_name():
+    mass = np.array([0.4, 0.2, 0.1], dtype=np.float32)
+    rows, subjects = np.array([0, 1, 2]), np.array([0, 1, 2])
+    question = np.array([0])
+    names, name_mass = next_names(GRAPH, DF, rows, subjects, question, mass, 0.75)
+    assert names.tolist() == [1, 2]
+    assert name_mass[0] > name_mass[1] > 0
+    # A name of more than a hundredth of the passages, and three, leads everywhere.
+    hub = np.array([2, 4, 1], dtype=np.int32)
+    names, _ = next_names(GRAPH, hub, rows, subjects, question, mass, 0.75)
+    assert names.tolist() == [2]
+
+
 def test_the_packaged_model_says_how_it_was_made():
     data = json.loads(files("graphmem.searching").joinpath("second_stage.json").read_text("utf-8"))
     assert data["made_by"] == "pipelines/train_rerank.py"
     assert "locomo_dev3" not in data["data"]
-    held_out = data["report"]["second stage"]["average"]
-    walk = data["report"]["walk"]["average"]
-    assert held_out["recall@5"] >= 91.0 > walk["recall@5"]
-    assert held_out["recall@2"] >= 76.0
+    averages = data["report"]["average"]
+    for setting in ("in the hard setting", "among its own", "among its own, without titles"):
+        unseen, walk = averages[f"family left out, {setting}"], averages[f"walk, {setting}"]
+        assert unseen["recall@5"] > walk["recall@5"] > averages[f"dense, {setting}"]["recall@5"]
 
 
 def test_a_model_for_other_features_is_refused():

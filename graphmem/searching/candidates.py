@@ -1,0 +1,57 @@
+"""What the second stage looks at: the first passages of a walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.graph.entity_graph import ContextGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The first n passages of a walk, best first, with what is known of them.
+
+    Attributes:
+        rows: Passage rows, int64 [n].
+        mass: Mass of each after the walk, float32 [n].
+        cosine: Similarity to the question, float32 [n].
+        lexical: BM25, float32 [n].
+        vectors: Unit vectors, float32 [n, d].
+        subjects: Row of the entity each is about, -1 where there is none, int64 [n].
+        subject_mass: Mass of that entity after the walk, float32 [n].
+        question: Rows of the question's entities, int64 [a].
+        question_weights: Their seed weights, float32 [a].
+        asked: The question's words that belong to no name.
+        words: BM25 of these words, float32 [n].
+        names: Rows of the next names to ask with, heaviest first, int64 [m].
+        name_mass: Mass of each after the walk, float32 [m].
+    """
+
+    rows: NDArray[np.int64]
+    mass: NDArray[np.float32]
+    cosine: NDArray[np.float32]
+    lexical: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    subjects: NDArray[np.int64]
+    subject_mass: NDArray[np.float32]
+    question: NDArray[np.int64]
+    question_weights: NDArray[np.float32]
+    asked: str
+    words: NDArray[np.float32]
+    names: NDArray[np.int64]
+    name_mass: NDArray[np.float32]
+
+
+def holds(
+    graph: ContextGraph, rows: NDArray[np.int64], entities: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Which of n passages mentions which of a entities, 0 or 1, float32 [n, a]."""
+    found = np.zeros((rows.size, entities.size), dtype=np.float32)
+    for column, entity in enumerate(entities):
+        passages = graph.passages_of(int(entity))[0]  # sorted
+        place = np.minimum(np.searchsorted(passages, rows), passages.size - 1)
+        found[:, column] = passages[place] == rows
+    return found
