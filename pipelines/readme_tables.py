@@ -169,21 +169,25 @@ def _markdown(lines: list[list[str]]) -> str:
 
 
 def second_stage_table(model: dict[str, Any]) -> str:
-    """Recall@2 / @5 leave-one-set-out, from the report that the parameters carry.
+    """Recall@2 / @5 on questions not trained on, from the report that the parameters carry.
 
-    >>> scores = {"a": {"recall@2": 50.0, "recall@5": 75.0}}
-    >>> print(second_stage_table({"report": {"walk": scores}}))
-    |  | a |
-    | --- | --- |
-    | walk | 50.0 / 75.0 |
+    The columns are the sets that stand in every row.
+
+    >>> scores = {"recall@2": 50.0, "recall@5": 75.0}
+    >>> print(second_stage_table({"report": {"walk": {"a": scores}, "average": {"walk": scores}}}))
+    |  | a | average |
+    | --- | --- | --- |
+    | walk | 50.0 / 75.0 | 50.0 / 75.0 |
     """
-    report = model["report"]
-    kinds = {kind: scores for kind, scores in report.items() if "recall@2" not in scores}
-    names = list(next(iter(kinds.values())))
-    lines = [["", *names], ["---"] * (len(names) + 1)]
+    kinds = dict(model["report"])
+    average = kinds.pop("average")
+    names = [n for n in next(iter(kinds.values())) if all(n in sets for sets in kinds.values())]
+    lines = [["", *names, "average"], ["---"] * (len(names) + 2)]
     for kind, scores in kinds.items():
-        cells = (f"{cell['recall@2']:.1f} / {cell['recall@5']:.1f}" for cell in scores.values())
-        lines.append([kind, *cells])
+        cells = [*(scores[name] for name in names), average[kind]]
+        lines.append(
+            [kind, *(f"{cell['recall@2']:.1f} / {cell['recall@5']:.1f}" for cell in cells)]
+        )
     return _markdown(lines)
 
 

@@ -32,7 +32,7 @@ AGAIN_FEATURES: Final = (
     "words lexical",  # BM25 of the words outside the names, divided by the best candidate's
     "words cosine",  # cosine with these words
 )
-NAMES: Final = 12
+NAMES: Final = 4
 """Names that are asked with."""
 _FIRST: Final = 12  # candidates whose names these are
 _COMMON: Final = 0.01  # share of passages that makes a name a hub, which leads everywhere

@@ -115,7 +115,8 @@ def test_one_day_in_two_spellings(tmp_path, written):
     ]
     retriever = index(tmp_path, passages)
     asked = ["Which harbour was closed when the Kestrel Bridge opened?", f"What was on {written}?"]
-    first, second = retriever.search(asked, 4, RetrievalConfig())
+    # The walk alone: the second stage was not trained for this embedder, which knows no words.
+    first, second = retriever.search(asked, 4, RetrievalConfig(candidates=0))
     assert {"a", "b"} <= {hit.passage.id for hit in first.hits}
     assert "1991-05-03" in second.entities
 
