@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 from graphmem.errors import GraphmemError
@@ -73,16 +74,29 @@ def _end_with(parent: int) -> None:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back, where the system can; it comes when this is left."""
+def interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back, where the system can; it comes when this is left.
+
+    The mask is for processes that are started meanwhile, which inherit it. Other threads of this
+    one may hear the signal all the same, and Python hands it to the main thread: it is put off.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    heard: list[tuple[int, FrameType | None]] = []
+    handler = signal.getsignal(signal.SIGINT)
+    put_off = callable(handler) and threading.current_thread() is threading.main_thread()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if put_off:
+        signal.signal(signal.SIGINT, lambda *what: heard.append(what))
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if put_off:
+            signal.signal(signal.SIGINT, handler)
+        if heard and callable(handler):
+            handler(*heard[0])
 
 
 def _work(work: Callable[[Any, Any], Any], items: Any) -> Any:
@@ -107,7 +121,7 @@ def _in_workers(
     try:
         for batch in batches:
             items = load(batch)
-            with _interrupts_held():  # workers start here, and inherit that they hear none
+            with interrupts_held():  # workers start here, and inherit that they hear none
                 running.append((batch, pool.submit(_work, work, items)))
             if len(running) >= workers * _AHEAD:
                 ready, future = running.popleft()

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from worlds import TINY, TINY_NAMES, ScriptedExtractor, island_world, live_snaps
 from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.errors import DataError, IndexLockedError, IndexMismatchError, StorageError
 from graphmem.indexing.indexer import index_passages
+from graphmem.indexing.workers import interrupts_held
 from graphmem.memory import GraphMemory
 from graphmem.types import Passage
 
@@ -328,6 +330,22 @@ def test_killed_at_any_moment_and_run_again(tmp_path):
             assert wait_for(lambda group=process.pid: not processes_of(group))
     assert kills
     assert snapshot_bytes(path) == snapshot_bytes(tmp_path / "whole")
+
+
+def test_an_interrupt_that_another_thread_hears_waits_too():
+    ended, whole = threading.Event(), []
+    other = threading.Thread(target=ended.wait)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts_held():
+            signal.pthread_kill(other.ident, signal.SIGINT)
+            time.sleep(0.1)
+            whole.append(True)
+    finally:
+        ended.set()
+        other.join()
+    assert whole
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("moment", ["workers start", "batches come"])
