@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.graph.entity_graph import ContextGraph, entries_of_rows
+from graphmem.graph.entity_graph import ContextGraph
 from graphmem.graph.pagerank import entity_mass
-from graphmem.searching.candidates import Candidates, holds
+from graphmem.searching.candidates import Candidates, holds, shared_entities
 
 AGAIN_FEATURES: Final = (
     "asked again",  # best cosine with a next name's query, of those names that it mentions
@@ -38,6 +38,7 @@ _FIRST: Final = 12  # candidates whose names these are
 _COMMON: Final = 0.01  # share of passages that makes a name a hub, which leads everywhere
 _NEVER: Final = np.float32(-9)  # below every cosine, and every sum or difference of two
 _NO_COSINE: Final = np.float32(-0.2)
+_NO_CHAIN: Final = 2 * _NO_COSINE
 
 
 def next_names(
@@ -63,12 +64,9 @@ def next_names(
     Returns:
         At most NAMES entity rows, int64 [m], and the mass of each, float32 [m]; heaviest first.
     """
-    first = rows[:_FIRST]
-    _, places = entries_of_rows(graph.shared_transposed, first)
+    _, shared = shared_entities(graph, rows[:_FIRST])
     about = subjects[:_FIRST]
-    names = np.unique(
-        np.concatenate([graph.shared_transposed.indices[places], about[about >= 0]])
-    ).astype(np.int64)
+    names = np.unique(np.concatenate([shared, about[about >= 0]])).astype(np.int64)
     hub = df[names] >= _COMMON * mass.size + 3
     names = names[~hub & ~np.isin(names, question)]
     name_mass = entity_mass(graph, names, mass, damping=damping)
@@ -79,10 +77,12 @@ def next_names(
 def queries(labels: list[str], asked: str) -> list[str]:
     """What is asked again: the question's words outside its names, alone and with each next name.
 
+    Nothing where it has no such words.
+
     >>> queries(["Kurt Russell"], "Where was born")
     ['Where was born', 'Kurt Russell Where was born']
     """
-    return [asked, *(f"{label} {asked}" for label in labels)]
+    return [asked, *(f"{label} {asked}" for label in labels)] if asked else []
 
 
 def again_evidence(
@@ -111,7 +111,7 @@ def again_evidence(
         cosine[0],
     )
     if not count:
-        none = (_NO_COSINE, 0, _NO_COSINE, -2, -1, 0, -1, 5, 0, -0.4)
+        none = (_NO_COSINE, 0, _NO_COSINE, -2, -1, 0, -1, 5, 0, _NO_CHAIN)
         columns = [np.full(n, value, dtype=np.float32) for value in none]
         return np.column_stack([*columns, *words]).astype(np.float32), np.full(n, -1)
     again = cosine[1:]
@@ -145,9 +145,9 @@ def _by_way_of(
     """The best chain of two to each candidate: another one that shares a next name, then itself."""
     first = np.where(mentions, cosine, _NEVER)
     if cosine.size < 2:
-        return np.full(cosine.size, -0.4, dtype=np.float32)
+        return np.full(cosine.size, _NO_CHAIN)
     second_best, best = np.sort(first, axis=1)[:, -2:].T
     other = np.where(first >= best[:, None], second_best[:, None], best[:, None])
     chain = np.where(mentions & (other > _NEVER), other + again, _NEVER).max(axis=0)
-    joined: NDArray[np.float32] = np.where(chain > _NEVER, chain, np.float32(-0.4))
+    joined: NDArray[np.float32] = np.where(chain > _NEVER, chain, _NO_CHAIN)
     return joined

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.graph.entity_graph import ContextGraph
+from graphmem.graph.entity_graph import ContextGraph, entries_of_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +55,20 @@ def holds(
         place = np.minimum(np.searchsorted(passages, rows), passages.size - 1)
         found[:, column] = passages[place] == rows
     return found
+
+
+def shared_entities(
+    graph: ContextGraph, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Pairs of passage and entity, of those entities that stand in several passages.
+
+    Args:
+        graph: The graph.
+        rows: n passages.
+
+    Returns:
+        Place of the passage in `rows`, int64 [m], and row of the entity, int32 [m].
+    """
+    edges = graph.shared_transposed
+    counts, places = entries_of_rows(edges, rows)
+    return np.repeat(np.arange(rows.size), counts), edges.indices[places]

@@ -57,12 +57,13 @@ class NameSearcher:
         """Walk for every question, and order the first passages by the second stage."""
         walked = self.walks(questions, cosines, config)
         found = [candidates for _, candidates in walked if candidates is not None]
-        both = self.evidence(found)
+        asked = self._asked_again(found)
+        both = [self._evidence(*each) for each in zip(found, asked, strict=True)]
         evidence = [part for part, _ in both]
         # The trees see the candidates of all questions in one pass.
         odds = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
         borders = np.cumsum([len(rows) for rows in evidence])[:-1]
-        facts = self._fact_parts(found, config)
+        facts = self._fact_parts(found, asked, config)
         second = zip(both, np.split(odds, borders), facts, strict=True) if found else iter(())
         traces = []
         for trace, candidates in walked:
@@ -80,67 +81,64 @@ class NameSearcher:
             traces.append(trace)
         return traces
 
+    def _asked_again(self, found: Sequence[Candidates]) -> list[NDArray[np.float32]]:
+        """Unit vectors of the `queries` of each question, all embedded at once, [1 + m, d] each.
+
+        A question without a word outside its names asks nothing again: one vector of zeros.
+        """
+        labels, width = self._snapshot.labels, self._snapshot.vectors.shape[1]
+        texts = [queries([labels[int(row)] for row in c.names], c.asked) for c in found]
+        every = [text for part in texts for text in part]
+        vectors = np.zeros((0, width), dtype=np.float32)
+        if every:
+            vectors = checked_vectors(self._embedder, every, "question", width)
+        borders = np.cumsum([len(part) for part in texts])[:-1]
+        nothing = np.zeros((1, width), dtype=np.float32)
+        parts = np.split(vectors, borders) if found else []
+        return [part if len(part) else nothing for part in parts]
+
     def _fact_parts(
-        self, found: Sequence[Candidates], config: RetrievalConfig
+        self,
+        found: Sequence[Candidates],
+        asked: Sequence[NDArray[np.float32]],
+        config: RetrievalConfig,
     ) -> list[NDArray[np.float32]]:
         """What facts add to the log-odds of all candidates, [n, len(FACT_FEATURES)] each."""
         parts = [np.zeros((c.rows.size, len(FACT_FEATURES)), dtype=np.float32) for c in found]
-        asking = [i for i, candidates in enumerate(found) if candidates.asked]
-        if self._facts is None or not config.fact_weight or not asking:
+        if self._facts is None or not config.fact_weight:
             return parts
-        width = self._snapshot.vectors.shape[1]
-        texts = [found[i].asked for i in asking]
-        asked = checked_vectors(self._embedder, texts, "question", width)
-        for i, vector in zip(asking, asked, strict=True):
-            names = [self._snapshot.labels[int(row)] for row in found[i].question]
+        for i, candidates in enumerate(found):
+            if not candidates.asked:
+                continue
+            names = [self._snapshot.labels[int(row)] for row in candidates.question]
             evidence = fact_evidence(
                 self._facts,
-                found[i].rows,
+                candidates.rows,
                 self._facts.phrases_named(names),
-                found[i].question_weights,
-                vector,
+                candidates.question_weights,
+                asked[i][0],
                 config.damping,
             )
             parts[i] = np.float32(config.fact_weight) * evidence
         return parts
 
-    def evidence(
-        self, found: Sequence[Candidates]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """What the second stage knows of the candidates of each question.
-
-        Returns:
-            Evidence, float32 [n, len(FEATURES)], and the row of the next name that speaks most for
-            each candidate, -1 where none does, int64 [n].
+    def evidence(self, found: Sequence[Candidates]) -> list[NDArray[np.float32]]:
+        """What the second stage knows of the candidates of each question, [n, len(FEATURES)].
 
         Raises:
             ModelError: The embedder failed.
         """
-        graph, df, labels = self._snapshot.graph, self._snapshot.df, self._snapshot.labels
-        texts = [
-            queries([labels[int(row)] for row in candidates.names], candidates.asked)
-            if candidates.asked
-            else []
-            for candidates in found
-        ]
-        every = [text for asked in texts for text in asked]
-        width = self._snapshot.vectors.shape[1]
-        vectors = np.zeros((0, width), dtype=np.float32)
-        if every:
-            vectors = checked_vectors(self._embedder, every, "question", width)
-        borders = np.cumsum([len(asked) for asked in texts])[:-1]
-        unasked = np.zeros((1, width), dtype=np.float32)
-        evidence = []
-        for candidates, part in (
-            zip(found, np.split(vectors, borders), strict=True) if found else ()
-        ):
-            again, best = again_evidence(
-                graph, df, candidates, part if candidates.asked else unasked
-            )
-            walk = walk_evidence(graph, df, candidates)
-            named = candidates.names[best] if candidates.names.size else best
-            evidence.append((np.hstack([walk, again]), np.where(best >= 0, named, -1)))
-        return evidence
+        asked = self._asked_again(found)
+        return [self._evidence(*each)[0] for each in zip(found, asked, strict=True)]
+
+    def _evidence(
+        self, candidates: Candidates, asked: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Evidence [n, len(FEATURES)], and row of the next name for each, -1 where none, [n]."""
+        graph, df = self._snapshot.graph, self._snapshot.df
+        walk = walk_evidence(graph, df, candidates)
+        again, best = again_evidence(graph, df, candidates, asked)
+        return np.hstack([walk, again]), np.append(candidates.names, -1)[best]
 
     def walks(
         self,

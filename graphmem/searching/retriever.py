@@ -225,7 +225,7 @@ class Retriever:
         Raises:
             ModelError: The embedder failed.
         """
-        return [evidence for evidence, _ in self.names.evidence(found)]
+        return self.names.evidence(found)
 
     def _from_facts(
         self,

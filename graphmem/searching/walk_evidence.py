@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.graph.entity_graph import ContextGraph, entries_of_rows
-from graphmem.searching.candidates import Candidates, holds
+from graphmem.graph.entity_graph import ContextGraph
+from graphmem.searching.candidates import Candidates, holds, shared_entities
 
 WALK_FEATURES: Final = (
     "walk",  # log of the mass, divided by the largest
@@ -65,7 +65,7 @@ def walk_evidence(
     log_mass = _log_share(found.mass)
     log_subject = _log_share(found.subject_mass)
     log_subject[found.subjects < 0] = _FIRST
-    place, entity = _shared_entities(graph, found.rows)
+    place, entity = shared_entities(graph, found.rows)
     idf = np.log1p(graph.weights.shape[1] / df[entity]).astype(np.float32)
     mentions = _mentions(place, entity, found.subjects)
     by_rank = 1 / (1 + np.arange(n, dtype=np.float32))
@@ -120,15 +120,6 @@ def _ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
     ranks = np.empty(order.size, dtype=np.int64)
     ranks[order] = np.arange(order.size)
     return ranks
-
-
-def _shared_entities(
-    graph: ContextGraph, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Pairs of candidate and entity, of those entities that stand in several passages."""
-    edges = graph.shared_transposed
-    counts, places = entries_of_rows(edges, rows)
-    return np.repeat(np.arange(rows.size), counts), edges.indices[places]
 
 
 def _mentions(
