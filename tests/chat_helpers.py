@@ -44,11 +44,11 @@ class ChatServer:
                     step = outer.script.pop(0) if outer.script else outer.default
                 try:
                     step = step(request) if callable(step) else step
-                    with suppress(ConnectionError):  # the client may have lost patience
-                        self.answer(*step)
-                finally:
+                finally:  # before the answer: whoever has read it may ask again at once
                     with outer.lock:
                         outer.running -= 1
+                with suppress(ConnectionError):  # the client may have lost patience
+                    self.answer(*step)
 
             def answer(self, status, headers, body):
                 data = body if isinstance(body, bytes | list) else json.dumps(body).encode()
@@ -119,7 +119,8 @@ def stream_of(*pieces, usage=(11, 5), end=True):
     return 200, {"Content-Type": "text/event-stream"}, parts
 
 
-def hang(request, seconds=3.0):
+def hang(request, seconds=60.0):
+    """Answers long after everybody's deadline."""
     time.sleep(seconds)
     return say("too late")
 

@@ -66,7 +66,8 @@ def good_answer(request):
 
 
 def hang(request):
-    time.sleep(3)
+    """Answers long after everybody's deadline."""
+    time.sleep(60)
     return good_answer(request)
 
 
