@@ -16,7 +16,7 @@ class NamesAndFacts:
     """Entities by `names`, triples by `facts`; what else `facts` lists as entities is left out.
 
     The subjects of triples become names of the graph all the same (graph.py). With the
-    entities that GPT-3.5 listed too, recall fell (README, Figures).
+    entities that GPT-3.5 listed too, recall fell (docs/figures.md).
 
     Args:
         names: Finds the entities.

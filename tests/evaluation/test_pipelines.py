@@ -26,15 +26,15 @@ def importable(monkeypatch):
 
 
 def test_the_examples_of_the_tables_hold():
-    import readme_tables
+    import fill_tables
 
-    found = doctest.testmod(readme_tables)
+    found = doctest.testmod(fill_tables)
     assert found.attempted >= 10 and not found.failed
 
 
 def test_an_experiment_becomes_tables(small, indexes, tmp_path):
     import evaluate_retrieval
-    import readme_tables
+    import fill_tables
 
     index = IndexOptions("hashing")
     changes = {"candidates": 0}
@@ -50,14 +50,14 @@ def test_an_experiment_becomes_tables(small, indexes, tmp_path):
     scores = run_experiment(experiment, tmp_path, indexes=indexes)
     kept = evaluate_retrieval.shown(scores, read_json(tmp_path / "environment.json"))
     kept = json.loads(json.dumps(kept))
-    lines = readme_tables.baselines_table(kept).splitlines()
+    lines = fill_tables.baselines_table(kept).splitlines()
     assert sum(line.startswith("**") for line in lines) == 2
     head = "| preset | recall@2 | recall@5 | recall@10 | all gold@5 | ms | index s | tokens |"
     assert lines.count(head) == 2
     value = scores["datasets"]["again"]["variants"]["dense"]["measures"]["recall@2"]
     cell = f"{100 * value['mean']:.1f} ({100 * value['low']:.0f}–{100 * value['high']:.0f})"
     assert cell in [line for line in lines if line.startswith("| `dense` ")][1].replace("**", "")
-    rows = readme_tables.ablation_table(kept).splitlines()
+    rows = fill_tables.ablation_table(kept).splitlines()
     assert [row.split(" | ")[0] for row in rows[2:]] == [
         *("| `default`", "| dense", "| no second stage")
     ]

@@ -1,7 +1,7 @@
-"""Fill the tables of README.md from the committed results.
+"""Fill the tables of README.md and docs/figures.md from the committed results.
 
-    python pipelines/readme_tables.py             write them
-    python pipelines/readme_tables.py --check     exit code 1 where README.md is not up to date
+    python pipelines/fill_tables.py             write them
+    python pipelines/fill_tables.py --check     exit code 1 where a page is not up to date
 
 A table stands between `<!-- table:NAME -->` and `<!-- end -->`. It comes from
 pipelines/results/NAME.json, or from the report in graphmem/searching/second_stage.json.
@@ -19,27 +19,29 @@ from typing import Any
 
 from graphmem.evaluation.scores.bootstrap import holm
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md")
 RESULTS = Path(__file__).with_name("results")
 BASELINES = RESULTS / "three_sets.json"
+SECOND_STAGE = ROOT / "graphmem" / "searching" / "second_stage.json"
 CUTS = (2, 5, 10, 20)
 
 
 def main() -> int:
-    """Write or check README.md; 0 where it is up to date."""
+    """Write or check the pages; 0 where they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    old = README.read_text("utf-8")
-    new = filled(old)
-    if new == old:
-        print("README.md: its tables are up to date")
-        return 0
-    if check:
-        print("README.md differs from pipelines/results: run python pipelines/readme_tables.py")
+    texts = {page: page.read_text("utf-8") for page in PAGES}
+    old = [page for page, text in texts.items() if filled(text) != text]
+    if check and old:
+        names = ", ".join(page.name for page in old)
+        print(f"{names}: not what pipelines/results says: run python pipelines/fill_tables.py")
         return 1
-    README.write_text(new, "utf-8")
-    print("README.md: tables written")
+    for page in old:
+        page.write_text(filled(texts[page]), "utf-8")
+        print(f"{page.name}: tables written")
+    print("the tables are up to date")
     return 0
 
 
@@ -191,6 +193,33 @@ def second_stage_table(model: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
+HARD = {
+    "dense, in the hard setting": "vectors alone (`dense`)",
+    "walk, in the hard setting": "the walk alone (`walk`)",
+    "cross-validated, in the hard setting": "`default`",
+}
+
+
+def overview_table(model: dict[str, Any]) -> str:
+    """Recall@2 / @5 in the hard setting on every set of questions.
+
+    >>> sets = {"a": {"recall@2": 50.0, "recall@5": 75.0}}
+    >>> print(overview_table({"report": dict.fromkeys(HARD, sets)}))
+    |  | a |
+    | --- | --- |
+    | vectors alone (`dense`) | 50.0 / 75.0 |
+    | the walk alone (`walk`) | 50.0 / 75.0 |
+    | `default` | 50.0 / 75.0 |
+    """
+    report = {name: model["report"][kind] for kind, name in HARD.items()}
+    sets = next(iter(report.values()))
+    lines = [["", *sets], ["---"] * (len(sets) + 1)]
+    for name, scores in report.items():
+        cells = (f"{scores[s]['recall@2']:.1f} / {scores[s]['recall@5']:.1f}" for s in sets)
+        lines.append([name, *cells])
+    return _markdown(lines)
+
+
 def benchmark_table(results: dict[str, Any]) -> str:
     """Ratios of the benchmarks, side by side in one run, with the machine.
 
@@ -220,10 +249,8 @@ TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "ablation": (ablation_table, RESULTS / "ablation.json"),
     "retrieval": (other_sets_table, RESULTS / "retrieval.json"),
     "benchmarks": (benchmark_table, RESULTS / "benchmarks.json"),
-    "second_stage": (
-        second_stage_table,
-        README.parent / "graphmem" / "searching" / "second_stage.json",
-    ),
+    "second_stage": (second_stage_table, SECOND_STAGE),
+    "overview": (overview_table, SECOND_STAGE),
 }
 
 
