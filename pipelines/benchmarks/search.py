@@ -3,8 +3,8 @@
     python pipelines/benchmarks/search.py INDEX --questions questions.jsonl
 
 A median ratio of at most 3 at 6,000 passages and 6 at 43,477 was promised, and held until the
-second stage asked again: its five short texts cost as much as five questions (1.8 to 7.1 at 1,046
-passages, 5.7 to 10.9 at 55,919, on the same indexes). What is promised now: opening in less than a
+second stage asked again: its five short texts cost as much as three questions (1.8 to 5.6 at 1,046
+passages, 5.7 to 9.5 at 55,919, on the same indexes). What is promised now: opening in less than a
 second, and a peak memory below 700 MiB.
 """
 
