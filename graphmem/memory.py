@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -54,7 +56,9 @@ from graphmem.sources.files import Sources, gather_passages, sorted_sources
 from graphmem.sources.options import ReadOptions as ReadOptions
 from graphmem.sources.options import ReadReport as ReadReport
 from graphmem.storage.changes import ADD_ONLY, ChangeRule
-from graphmem.storage.snapshot import open_current
+from graphmem.storage.filters import Filter
+from graphmem.storage.selection import select
+from graphmem.storage.snapshot import Snapshot, live_folder, open_current
 from graphmem.storage.statistics import index_statistics
 from graphmem.storage.store import Store
 from graphmem.types import Passage, Price, Ranking
@@ -62,13 +66,15 @@ from graphmem.types import Passage, Price, Ranking
 logger = logging.getLogger(__name__)
 
 FACT_FILTERS = ("none", "margin", "model")
+_SELECTIONS = 4
+"""Filters whose passages are kept selected; each holds copies of their columns."""
 _MARGIN, _LEAST_COSINE = 0.1, 0.3  # of the fact filter without a model
 
 
 class GraphMemory(Asking):
     """A memory in one folder: add passages, search them over several hops, see why they came.
 
-    A reader keeps the state of the index that its first search opened.
+    A reader keeps the state of the index that its first search opened, until `refresh`.
 
     Threads may share a memory: all may search and explain at once, each finds what it would find
     alone, and while one of them adds the others find the state before or after, never a mixture.
@@ -97,10 +103,13 @@ class GraphMemory(Asking):
         pack: int = 1,
         reranker: Reranker | None = None,
         rerank_depth: int = RERANK_DEPTH,
+        auto_refresh: bool = False,
     ) -> None:
         """Use `open` instead."""
+        self._auto_refresh = auto_refresh
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
+        self._selected: OrderedDict[str, Retriever] = OrderedDict()
         self._pack = pack
         self.path = path
         self._embedder = embedder
@@ -124,6 +133,7 @@ class GraphMemory(Asking):
         reranker: str | Reranker | None = None,
         rerank_depth: int = RERANK_DEPTH,
         sentences: bool = False,
+        auto_refresh: bool = False,
     ) -> Self:
         """Open the index at `path`, or name the place of one that `add` will make.
 
@@ -147,6 +157,8 @@ class GraphMemory(Asking):
             rerank_depth: How many passages it reads, 1 or more.
             sentences: `add` keeps a vector of every sentence too, which makes preset linearrag
                 faster; an index that was made so goes on.
+            auto_refresh: Every search sees what other processes have added by then; without it a
+                memory keeps the state that its first search opened, until `refresh`.
 
         Raises:
             ConfigError: There is no such embedder, extractor, fact filter or reranker.
@@ -178,7 +190,7 @@ class GraphMemory(Asking):
         if isinstance(reranker, str):
             reranker = load_reranker(reranker)
         depth = require_depth(rerank_depth)
-        return cls(folder, *models, language, fact_filter, pack, reranker, depth)
+        return cls(folder, *models, language, fact_filter, pack, reranker, depth, auto_refresh)
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -373,7 +385,7 @@ class GraphMemory(Asking):
         ids: str | Sequence[str] = (),
         *,
         documents: str | Sequence[str] = (),
-        where: Mapping[str, Any] | None = None,
+        where: Filter | None = None,
         progress: Progress | None = None,
         timeout: float = 0.0,
     ) -> IndexReport:
@@ -385,13 +397,12 @@ class GraphMemory(Asking):
         Args:
             ids: Ids of passages.
             documents: Ids of documents, or of passages that are no pieces of one.
-            where: Values that metadata must have, all of them; a list has a value when one of its
-                items is it, and a string is also the number that is written so.
+            where: A filter, as for `search`; all passages that fulfil it.
             progress: Told of every stage.
             timeout: Seconds to wait for another writer.
 
         Raises:
-            ConfigError: Nothing is named.
+            ConfigError: Nothing is named, or `where` is no filter.
             DataError: There is no passage or document of a name; nothing is deleted then.
             IndexNotFoundError: There is no finished index.
             IndexLockedError: Another process is writing to the index.
@@ -481,6 +492,19 @@ class GraphMemory(Asking):
     def _forget_snapshot(self) -> None:
         with self._opening:
             self._retriever = None
+            self._selected.clear()
+
+    def refresh(self) -> bool:
+        """Let the next search see what other processes have changed since; whether they have.
+
+        Raises:
+            IndexNotFoundError: There is no finished index.
+        """
+        with self._opening:
+            if self._retriever is None or self._retriever.snapshot.folder == live_folder(self.path):
+                return False
+        self._forget_snapshot()
+        return True
 
     def estimate(
         self,
@@ -585,6 +609,8 @@ class GraphMemory(Asking):
             IndexNotFoundError: There is no finished index.
             IndexMismatchError: It was made with another embedder or has another format.
         """
+        if self._auto_refresh:
+            self.refresh()
         # Opened under the lock, so that none opened before an `add` is kept after it.
         with self._opening:
             if self._retriever is None:
@@ -595,6 +621,9 @@ class GraphMemory(Asking):
         snapshot = open_current(self.path)
         wanted = {"embedder": self._embedder.fingerprint}
         check_fingerprints(self.path, snapshot.manifest, wanted)
+        return self._retriever_over(snapshot)
+
+    def _retriever_over(self, snapshot: Snapshot) -> Retriever:
         fact_filter = None if isinstance(self._fact_filter, str) else self._fact_filter
         if self._fact_filter == "model":
             concurrency = self._language.settings.concurrency
@@ -604,16 +633,53 @@ class GraphMemory(Asking):
             return RereadingRetriever(snapshot, self._embedder, fact_filter, self._reranker, depth)
         return Retriever(snapshot, self._embedder, fact_filter)
 
-    @overload
-    def search(self, question: str, k: int = 5, preset: Preset = "default") -> Ranking: ...
+    def _selecting(self, filter: Filter | None) -> Retriever:
+        """Ranks the passages whose metadata fulfils a filter; those of the last few are kept.
+
+        Raises:
+            ConfigError: It is no filter.
+        """
+        whole = self.retriever
+        if not filter:
+            return whole
+        try:
+            key = json.dumps(filter, sort_keys=True)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"a filter holds JSON values ({error}): {filter!r}") from error
+        with self._opening:
+            if self._retriever is whole and key in self._selected:
+                self._selected.move_to_end(key)
+                return self._selected[key]
+        found = self._retriever_over(select(whole.snapshot, filter))
+        with self._opening:
+            if self._retriever is whole:  # else it is of a state that is no more
+                self._selected[key] = found
+                while len(self._selected) > _SELECTIONS:
+                    self._selected.popitem(last=False)
+        return found
 
     @overload
     def search(
-        self, question: list[str], k: int = 5, preset: Preset = "default"
+        self, question: str, k: int = 5, preset: Preset = "default", *, filter: Filter | None = None
+    ) -> Ranking: ...
+
+    @overload
+    def search(
+        self,
+        question: list[str],
+        k: int = 5,
+        preset: Preset = "default",
+        *,
+        filter: Filter | None = None,
     ) -> list[Ranking]: ...
 
     def search(
-        self, question: str | list[str], k: int = 5, preset: Preset = "default"
+        self,
+        question: str | list[str],
+        k: int = 5,
+        preset: Preset = "default",
+        *,
+        filter: Filter | None = None,
     ) -> Ranking | list[Ranking]:
         """The best `k` passages for a question, or for each of many in one call.
 
@@ -621,29 +687,51 @@ class GraphMemory(Asking):
             question: One question or a list of them.
             k: How many hits, 1 to all.
             preset: A name in `graphmem.config.PRESETS`, or a configuration.
+            filter: Conditions on metadata, as `graphmem.storage.filters` has them, e.g.
+                {"year": {"$gte": 1970}}: all others are left out of seeds, walk, reasons and hits.
 
         Raises:
-            ConfigError: k is below 1, the question is blank, or there is no such preset.
+            ConfigError: k is below 1, the question is blank, there is no such preset, or `filter`
+                is none.
             IndexNotFoundError: There is no finished index.
             IndexMismatchError: The index was made with another embedder, or has no facts and the
                 preset needs them.
             ModelError: The embedder, the fact filter or the reranker failed.
+
+        >>> import tempfile
+        >>> memory = GraphMemory.open(tempfile.mkdtemp() + "/i", embedder="hashing")
+        >>> _ = memory.add([
+        ...     Passage("1", "Ada lives in Turin.", metadata={"year": 1843}),
+        ...     Passage("2", "Ada lives in London.", metadata={"year": 1850}),
+        ... ])
+        >>> found = memory.search("Where does Ada live?", filter={"year": {"$gte": 1845}})
+        >>> [hit.passage.id for hit in found.hits]
+        ['2']
         """
         questions = [question] if isinstance(question, str) else question
-        rankings = self.retriever.search(questions, k, self._config(preset))
+        rankings = self._selecting(filter).search(questions, k, self._config(preset))
         self._language.flush()
         return rankings[0] if isinstance(question, str) else rankings
 
-    def _search_one(self, question: str, k: int, preset: Preset) -> Ranking:
-        return self.search(question, k, preset)
+    def _search_one(
+        self, question: str, k: int, preset: Preset, filter: Filter | None = None
+    ) -> Ranking:
+        return self.search(question, k, preset, filter=filter)
 
-    def explain(self, question: str, k: int = 5, preset: Preset = "default") -> Explanation:
+    def explain(
+        self,
+        question: str,
+        k: int = 5,
+        preset: Preset = "default",
+        *,
+        filter: Filter | None = None,
+    ) -> Explanation:
         """Search, with the seeds, the strongest path and the sentences that brought each hit.
 
         Raises:
             ConfigError: As for `search`.
         """
-        return explain(self.retriever, question, k, self._config(preset))
+        return explain(self._selecting(filter), question, k, self._config(preset))
 
     def stats(self) -> dict[str, Any]:
         """Counts, degrees, sizes, fingerprints and what models were used, as JSON values."""

@@ -224,7 +224,8 @@ def benchmark_table(results: dict[str, Any]) -> str:
     """Ratios of the benchmarks, side by side in one run, with the machine.
 
     >>> found = {"passages": 9, "ratio": 2.0, "open_seconds": 0.1, "peak_memory_mib": 5}
-    >>> print(benchmark_table({"machine": "m", "indexing": [], "batch": [], "search": [found]}))
+    >>> none = ("indexing", "batch", "filtered")
+    >>> print(benchmark_table({"machine": "m", "search": [found], **dict.fromkeys(none, [])}))
     | on m | passages | ratio | peak memory |
     | --- | --- | --- | --- |
     | search / embedding of its question (opened in 0.10 s) | 9 | 2.00 | 5 MiB |
@@ -237,6 +238,10 @@ def benchmark_table(results: dict[str, Any]) -> str:
     rows += [
         (f"search / embedding of its question (opened in {r['open_seconds']:.2f} s)", r)
         for r in results["search"]
+    ]
+    rows += [
+        (f"search among {100 * r['share']:.0f} % / among all (a filter seen before)", r)
+        for r in results["filtered"]
     ]
     for what, r in rows:
         memory = f"{r['peak_memory_mib']} MiB"

@@ -10,6 +10,7 @@ from graphmem.answering.iterative import Iteration
 from graphmem.answering.reader import Reader
 from graphmem.config import SearchConfig
 from graphmem.errors import ModelError
+from graphmem.storage.filters import Filter
 from graphmem.types import Answer, Ranking
 
 Preset = str | SearchConfig
@@ -21,7 +22,9 @@ class Asking(ABC):
     _language: Language
 
     @abstractmethod
-    def _search_one(self, question: str, k: int, preset: Preset) -> Ranking:
+    def _search_one(
+        self, question: str, k: int, preset: Preset, filter: Filter | None = None
+    ) -> Ranking:
         """The best `k` passages."""
 
     def search_again(
@@ -32,6 +35,7 @@ class Asking(ABC):
         *,
         method: Method = "ircot",
         steps: int = STEPS,
+        filter: Filter | None = None,
     ) -> Iteration:
         """Search several times, led by the chat model; the best `k` passages of all searches.
 
@@ -42,6 +46,7 @@ class Asking(ABC):
             method: "ircot" reasons sentence by sentence and searches for each, "residual" searches
                 for what the first hits leave open, "clues" with a draft of the answer too.
             steps: Sentences at most, for "ircot"; it ends sooner when the answer is known.
+            filter: As for `search`.
 
         Raises:
             ConfigError: As for `search`, or there is no such method or no chat model.
@@ -49,7 +54,7 @@ class Asking(ABC):
         """
 
         def search(query: str, depth: int) -> Ranking:
-            return self._search_one(query, depth, preset)
+            return self._search_one(query, depth, preset, filter)
 
         try:
             return search_again(question, search, self._language.answering, k, method, steps)
@@ -64,6 +69,7 @@ class Asking(ABC):
         *,
         method: Method = "ircot",
         steps: int = STEPS,
+        filter: Filter | None = None,
     ) -> Generator[Iteration | ModelError, None, None]:
         """As `search_again`, for many questions: what was found for each, in their order.
 
@@ -76,6 +82,7 @@ class Asking(ABC):
             preset: As for `search`.
             method: As for `search_again`.
             steps: As for `search_again`.
+            filter: As for `search`.
 
         Raises:
             ConfigError: As for `search_again`.
@@ -83,7 +90,7 @@ class Asking(ABC):
         """
 
         def search(query: str, depth: int) -> Ranking:
-            return self._search_one(query, depth, preset)
+            return self._search_one(query, depth, preset, filter)
 
         chat, threads = self._language.answering, self._language.settings.concurrency
         try:
@@ -99,6 +106,7 @@ class Asking(ABC):
         *,
         method: Method | None = None,
         steps: int = STEPS,
+        filter: Filter | None = None,
     ) -> Answer:
         """Search, and let the chat model answer from the first `k` hits and nothing else.
 
@@ -108,6 +116,7 @@ class Asking(ABC):
             preset: As for `search`.
             method: As for `search_again`; None is one search.
             steps: As for `search_again`.
+            filter: As for `search`.
 
         Returns:
             The answer with the ids of its passages; `found` is False where they do not hold it.
@@ -117,8 +126,9 @@ class Asking(ABC):
             ModelError: A call failed, or the answer was in the wrong shape twice.
         """
         if method is None:
-            return self.answer(self._search_one(question, k, preset))
-        found = self.search_again(question, k, preset, method=method, steps=steps)
+            return self.answer(self._search_one(question, k, preset, filter))
+        again = self.search_again
+        found = again(question, k, preset, method=method, steps=steps, filter=filter)
         return self.answer(found.ranking)
 
     def answer(self, ranking: Ranking) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,41 @@ class StringColumn:
         """The string of one row."""
         start, end = int(self.offsets[row]), int(self.offsets[row + 1])
         return self.data[start:end].tobytes().decode("utf-8", "surrogatepass")
+
+
+class Strings(Protocol):
+    """Strings by row: a list, or a column that is mapped."""
+
+    def __len__(self) -> int:
+        """Number of strings."""
+        ...
+
+    def __getitem__(self, row: int, /) -> str:
+        """The string of one row."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Some rows of a column of strings, read when they are asked for.
+
+    >>> picked = Picked(["ada", "bo", "cy"], np.array([2, 0]))
+    >>> len(picked), picked[0]
+    (2, 'cy')
+    """
+
+    strings: Strings
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of strings."""
+        return self.rows.size
+
+    def __getitem__(self, row: int) -> str:
+        """The string of one row."""
+        if not 0 <= row < self.rows.size:
+            raise IndexError(row)
+        return self.strings[int(self.rows[row])]
 
 
 def write_strings(folder: Path, name: str, strings: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from graphmem.cli.options import with_where
 from graphmem.rendering import json as render_json
 from graphmem.rendering import text as render
 from graphmem.rendering.progress import progress
@@ -28,14 +29,6 @@ def with_wait(command: F) -> F:
     )(command)
 
 
-def _values(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    pairs = [item.partition("=") for item in given]
-    for key, equals, _value in pairs:
-        if not key or not equals:
-            raise click.BadParameter("expected FIELD=VALUE, e.g. author=Ada")
-    return {key: value for key, _, value in pairs}
-
-
 @click.command("delete")
 @click.argument("index", type=click.Path(path_type=Path))
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A passage (repeatable).")
@@ -46,20 +39,14 @@ def _values(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> di
     metavar="ID",
     help="A document with all its pieces: the path of a file, the id of a record (repeatable).",
 )
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    callback=_values,
-    help="Passages whose metadata has this value; of several all must hold.",
-)
+@with_where("Passages whose metadata fulfils this")
 @with_wait
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def delete_command(
     index: Path,
     ids: tuple[str, ...],
     documents: tuple[str, ...],
-    where: dict[str, str],
+    where: dict[str, Any] | None,
     wait: float,
     as_json: bool,
 ) -> None:
@@ -70,7 +57,7 @@ def delete_command(
 
     Example: graphmem delete my.index --document notes/plan.md
 
-    Example: graphmem delete my.index --where author=Ada --where year=1843
+    Example: graphmem delete my.index --where author=Ada --where 'year<1843'
     """
     if not (ids or documents or where):
         raise click.UsageError("name what to delete: --id, --document or --where")

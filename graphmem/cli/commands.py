@@ -27,7 +27,13 @@ from graphmem.cli.llm import (
     with_asking_options,
     with_indexing_options,
 )
-from graphmem.cli.options import refuse_ignored, reranker_choice, with_preset, with_reranker
+from graphmem.cli.options import (
+    refuse_ignored,
+    reranker_choice,
+    with_preset,
+    with_reranker,
+    with_where,
+)
 from graphmem.cli.reading import (
     formats_command,
     reading_options,
@@ -42,11 +48,14 @@ from graphmem.rendering.progress import progress
 
 if TYPE_CHECKING:
     from graphmem.memory import GraphMemory
+    from graphmem.storage.filters import Filter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 RUN_DEPTH = 100
 """Hits for each question of a run where -k is not given (TREC's custom is 100 or 1000)."""
+
+_WHERE = with_where("Only passages whose metadata fulfils this")
 
 _NO_MEMORY = (
     "not enough memory: what was committed is kept; give the process more, or fewer --workers"
@@ -290,6 +299,7 @@ def _index(
     help=f"Write a TREC run here [default k: {RUN_DEPTH}].",
 )
 @with_preset
+@_WHERE
 @with_asking_options
 @_with_json
 def search_command(
@@ -299,6 +309,7 @@ def search_command(
     queries: str | None,
     run_file: Path | None,
     preset: str,
+    where: Filter | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -307,6 +318,8 @@ def search_command(
     Example: graphmem search my.index "In which county was the director of Alien born?"
 
     Example: graphmem search my.index --queries questions.jsonl --run out.trec -k 100
+
+    Example: graphmem search my.index "Who founded it?" --where author=Ada --where 'year>=1970'
 
     Example: graphmem search my.index "Who founded it?" --iterate 3 --model NAME
 
@@ -326,23 +339,25 @@ def search_command(
     )
     memory = model.open(index, preset)
     if question is not None:
-        ranking, asked_for = model.search(memory, question, k or 5, preset)
+        ranking, asked_for = model.search(memory, question, k or 5, preset, where)
         if as_json:
             click.echo(_json({**render_json.ranking_json(ranking), **asked_for}))
         else:
             click.echo(render.ranking_text(ranking))
             click.echo(render_llm.queries_text(asked_for), nl=False)
+        if where and not ranking.hits:
+            click.echo("searched among the passages that --where chooses", err=True)
         return
     from graphmem.evaluation.runs.trec import read_questions, search_all, write_run
 
     asked = read_questions(queries or "")
     depth = k or (RUN_DEPTH if run_file else 5)
     if model.method:
-        search_file(memory, model, model.method, asked, depth, preset, run_file, as_json)
+        search_file(memory, model, model.method, asked, depth, preset, where, run_file, as_json)
         return
     with progress() as tell:
         whole = run_file is not None
-        rankings = search_all(memory, asked, depth, preset, tell, records=whole)
+        rankings = search_all(memory, asked, depth, preset, tell, records=whole, filter=where)
         rankings = told_of_fall_backs(rankings, preset)
         if run_file:
             lines = write_run(run_file, asked, rankings, depth)
@@ -363,10 +378,17 @@ def search_command(
 @click.argument("question")
 @click.option("-k", type=click.IntRange(min=1), default=5, show_default=True, help="Hits.")
 @with_preset
+@_WHERE
 @with_reranker
 @_with_json
 def explain_command(
-    index: Path, question: str, k: int, preset: str, as_json: bool, **options: Any
+    index: Path,
+    question: str,
+    k: int,
+    preset: str,
+    where: Filter | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Search, and show why each passage came: seeds, path, sentences.
 
@@ -374,7 +396,8 @@ def explain_command(
 
     Example: graphmem explain my.index "Who founded it?" --reranker maxsim
     """
-    found = _open(index, **reranker_choice(**options)).explain(question, k, preset)
+    memory = _open(index, **reranker_choice(**options))
+    found = memory.explain(question, k, preset, filter=where)
     click.echo(
         _json(render_json.explanation_json(found)) if as_json else render.explanation_text(found)
     )

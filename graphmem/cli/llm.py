@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from graphmem.cli.options import refuse_ignored, reranker_choice, with_reranker
+from graphmem.cli.options import refuse_ignored, reranker_choice, with_reranker, with_where
 from graphmem.errors import ConfigError
 from graphmem.rendering import json as render_json
 from graphmem.rendering import llm_text as render_llm
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphmem.answering.chat_session import ChatSettings, Method
     from graphmem.evaluation.runs.trec import Question
     from graphmem.memory import GraphMemory
+    from graphmem.storage.filters import Filter
     from graphmem.types import Price, Ranking
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -240,15 +241,15 @@ class AskingOptions:
         return memory
 
     def search(
-        self, memory: GraphMemory, question: str, k: int, preset: str
+        self, memory: GraphMemory, question: str, k: int, preset: str, where: Filter | None
     ) -> tuple[Ranking, dict[str, Any]]:
         """A ranking, and what was searched for where that was more than the question."""
         if self.method is None:
-            ranking = memory.search(question, k, preset)
+            ranking = memory.search(question, k, preset, filter=where)
             asked: dict[str, Any] = {}
         else:
             found = memory.search_again(
-                question, k, preset, method=self.method, steps=self.iterate or 0
+                question, k, preset, method=self.method, steps=self.iterate or 0, filter=where
             )
             ranking = found.ranking
             asked = {"queries": list(found.queries), "enough": found.enough}
@@ -261,6 +262,7 @@ class AskingOptions:
         k: int,
         preset: str,
         method: Method,
+        where: Filter | None,
     ) -> Iterator[tuple[Question, Ranking, dict[str, Any]]]:
         """The same, with this method, for every question of a file but for those that failed.
 
@@ -273,7 +275,7 @@ class AskingOptions:
         texts = [question.text for question in questions]
         failed: list[str] = []
         with progress() as tell:
-            each = memory.search_each(texts, k, preset, method=method, steps=steps)
+            each = memory.search_each(texts, k, preset, method=method, steps=steps, filter=where)
             for number, (question, found) in enumerate(zip(questions, each, strict=True), start=1):
                 tell("search", number, len(questions))
                 if isinstance(found, ModelError):
@@ -295,6 +297,7 @@ def search_file(
     questions: list[Question],
     k: int,
     preset: str,
+    where: Filter | None,
     run_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -305,7 +308,8 @@ def search_file(
     done, failure = [], None
     depth = k if run_file is None else _PIECES * k
     try:
-        for question, ranking, asked in model.search_each(memory, questions, depth, preset, method):
+        each = model.search_each(memory, questions, depth, preset, method, where)
+        for question, ranking, asked in each:
             done.append((question, ranking))
             if run_file is None and as_json:
                 found = {"id": question.id, **render_json.ranking_json(ranking), **asked}
@@ -355,10 +359,17 @@ def told_of_fall_backs(rankings: Iterable[Ranking], preset: str) -> Iterator[Ran
     "-k", type=click.IntRange(min=1), default=5, show_default=True, help="Passages it reads."
 )
 @click.option("--preset", default="default", show_default=True, help="How to rank, as for search.")
+@with_where("Only passages whose metadata fulfils this")
 @with_asking_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def ask_command(
-    index: Path, question: str, k: int, preset: str, as_json: bool, **options: Any
+    index: Path,
+    question: str,
+    k: int,
+    preset: str,
+    where: Filter | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Answer a question from the passages of the memory, with its sources.
 
@@ -373,7 +384,7 @@ def ask_command(
     """
     asking = AskingOptions(**options)
     memory = asking.open(index, preset)
-    ranking, asked = asking.search(memory, question, k, preset)
+    ranking, asked = asking.search(memory, question, k, preset, where)
     if as_json:
         found = render_json.answer_json(memory.answer(ranking), ranking)
         click.echo(render_json.json_text({**found, **asked}, indent=2))

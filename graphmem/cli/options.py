@@ -41,6 +41,35 @@ def with_reranker(command: F) -> F:
     )(command)
 
 
+def with_where(text: str) -> Callable[[F], F]:
+    """The option that chooses passages by their metadata, as one filter or None.
+
+    Args:
+        text: What it is for.
+    """
+
+    def filter_of(
+        _: click.Context, __: click.Parameter, given: tuple[str, ...]
+    ) -> dict[str, Any] | None:
+        from graphmem.errors import ConfigError
+        from graphmem.storage.filters import parse_condition
+
+        try:
+            parts = [parse_condition(condition) for condition in given]
+        except ConfigError as error:
+            raise click.BadParameter(str(error)) from error
+        return {"$and": parts} if parts else None
+
+    return click.option(
+        "--where",
+        multiple=True,
+        metavar="CONDITION",
+        callback=filter_of,
+        help=f"{text}: FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE (also > < <=), or a filter in "
+        "JSON; of several all must hold.",
+    )
+
+
 def options_given() -> list[str]:
     """Names of the options that stand on the command line of the command that runs."""
     context = click.get_current_context()

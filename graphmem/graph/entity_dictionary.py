@@ -85,6 +85,21 @@ class EntityDictionary:
             running = _extend(running, np.array([value]))
         return bool(_find(self.names, running)[0] >= 0)
 
+    def select(self, new_rows: NDArray[np.int32]) -> EntityDictionary:
+        """The names of some entities, with other rows.
+
+        Args:
+            new_rows: The new row of each of E entities, -1 where it is left out, int32 [E].
+
+        >>> found = build_dictionary(["ada", "bo"]).select(np.array([-1, 0], dtype=np.int32))
+        >>> found.knows(TokenHasher(), "Ada"), found.knows(TokenHasher(), "Bo"), found.rows.tolist()
+        (False, True, [0])
+        """
+        rows = new_rows[self.rows]
+        kept = rows >= 0
+        # Beginnings of names that are left out lead to no name, and do no harm.
+        return EntityDictionary(self.prefixes, self.names[kept], rows[kept], self.proper[kept])
+
 
 @dataclass(slots=True)
 class TokenHasher:

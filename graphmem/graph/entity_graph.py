@@ -288,6 +288,43 @@ def context_weights(
     return csr_array((weight, edges.passages, indptr), shape=(entities, passages))
 
 
+def select_edges(
+    edges: ContextEdges, entities: int, rows: NDArray[np.int64], passages: int
+) -> tuple[ContextEdges, NDArray[np.int64]]:
+    """The edges of some passages, numbered among these, and the entities that they mention.
+
+    Args:
+        edges: Of all P passages.
+        entities: Number of entities E.
+        rows: n of the passages, ascending, int64 [n].
+        passages: Number of passages P.
+
+    Returns:
+        The edges, and the old row of each entity that is left, those of several passages first,
+        else in their order, int64 [E'].
+
+    >>> both = np.array([0, 0, 1], dtype=np.int32), np.array([0, 2, 2], dtype=np.int32)
+    >>> edges = ContextEdges(*both, np.ones(3, dtype=np.int32), np.zeros(3, dtype=np.bool_))
+    >>> found, left = select_edges(edges, 2, np.array([2]), 3)
+    >>> found.entities.tolist(), found.passages.tolist(), left.tolist()
+    ([0, 1], [0, 0], [0, 1])
+    """
+    place = np.full(passages, -1, dtype=np.int32)
+    place[rows] = np.arange(rows.size, dtype=np.int32)
+    kept = np.flatnonzero(place[edges.passages] >= 0)
+    df = np.bincount(edges.entities[kept], minlength=entities)
+    left = np.concatenate([np.flatnonzero(df > 1), np.flatnonzero(df == 1)])
+    new = np.full(entities, -1, dtype=np.int32)
+    new[left] = np.arange(left.size, dtype=np.int32)
+    selected = ContextEdges(
+        new[edges.entities[kept]],
+        place[edges.passages[kept]],
+        edges.counts[kept],
+        edges.subjects[kept],
+    )
+    return _merge([selected]), left
+
+
 def subject_rows(edges: ContextEdges, passages: int) -> NDArray[np.int32]:
     """Entity row that every passage is about, -1 where it names none, int32 [passages]."""
     rows = np.full(passages, -1, dtype=np.int32)

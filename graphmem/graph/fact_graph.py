@@ -7,26 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
+from graphmem.base.columns import Picked, Strings
 from graphmem.base.text import tokens
 from graphmem.types import Extraction, Triple
-
-
-class Strings(Protocol):
-    """A column of strings: a list, or one that is mapped from disk."""
-
-    def __len__(self) -> int:
-        """Number of strings."""
-        ...
-
-    def __getitem__(self, row: int, /) -> str:
-        """The string of one row."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +77,67 @@ class FactGraph:
     synonyms: Edges
     phrase_vectors: NDArray[np.float32]
     fact_vectors: NDArray[np.float32]
+
+
+def select_facts(graph: FactGraph, rows: NDArray[np.int64], passages: int) -> FactGraph | None:
+    """The facts that some passages state, and the phrases in them; None where they state none.
+
+    Args:
+        graph: The facts of P passages.
+        rows: n of the passages, ascending, int64 [n].
+        passages: Number of passages P.
+    """
+    table = graph.table
+    place = np.full(passages, -1, dtype=np.int32)
+    place[rows] = np.arange(rows.size, dtype=np.int32)
+    stated = np.flatnonzero(place[table.statements.targets] >= 0)
+    facts = np.unique(table.statements.sources[stated]).astype(np.int64)
+    if not facts.size:
+        return None
+    phrases = np.unique(np.concatenate([table.subjects[facts], table.objects[facts]]))
+    fact_of = _renumbered(facts, len(table.predicates))
+    phrase_of = _renumbered(phrases, len(table.phrases))
+    subjects, objects = phrase_of[table.subjects[facts]], phrase_of[table.objects[facts]]
+    stated_facts = fact_of[table.statements.sources[stated]]
+    ends = subjects[stated_facts], objects[stated_facts]
+    apart = ends[0] != ends[1]
+    here = np.flatnonzero(place[table.context.targets] >= 0)
+    near = np.flatnonzero(
+        (phrase_of[graph.synonyms.sources] >= 0) & (phrase_of[graph.synonyms.targets] >= 0)
+    )
+    return FactGraph(
+        FactTable(
+            Picked(table.phrases, phrases),
+            Picked(table.predicates, facts),
+            subjects,
+            objects,
+            Edges(
+                stated_facts,
+                place[table.statements.targets[stated]],
+                table.statements.weights[stated],
+            ),
+            Edges(
+                phrase_of[table.context.sources[here]],
+                place[table.context.targets[here]],
+                table.context.weights[here],
+            ),
+            _counted(np.minimum(*ends)[apart], np.maximum(*ends)[apart]),
+        ),
+        Edges(
+            phrase_of[graph.synonyms.sources[near]],
+            phrase_of[graph.synonyms.targets[near]],
+            graph.synonyms.weights[near],
+        ),
+        graph.phrase_vectors[phrases],
+        graph.fact_vectors[facts],
+    )
+
+
+def _renumbered(kept: NDArray[np.integer[Any]], count: int) -> NDArray[np.int32]:
+    """The new row of each of `count`, -1 where it is not kept."""
+    new = np.full(count, -1, dtype=np.int32)
+    new[kept] = np.arange(kept.size, dtype=np.int32)
+    return new
 
 
 def normalise_part(text: str) -> str:

@@ -21,7 +21,8 @@ import regex
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from graphmem.graph.fact_graph import Edges, Strings
+from graphmem.base.columns import Strings
+from graphmem.graph.fact_graph import Edges
 from graphmem.vectors.lsh import (
     GRID,
     TABLES,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from graphmem.errors import ConfigError
 from graphmem.indexing.facts import fact_hashes
@@ -22,6 +21,7 @@ from graphmem.indexing.writer_lock import writer_lock
 from graphmem.llm.response_cache import ResponseCache
 from graphmem.protocols import Embedder, Progress
 from graphmem.sources.markup import as_read
+from graphmem.storage.filters import Filter
 from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.snapshot import folder_size, open_current, remove_leftovers
 from graphmem.storage.store import Store
@@ -50,7 +50,7 @@ def delete_passages(
     *,
     ids: Sequence[str] = (),
     documents: Sequence[str] = (),
-    where: Mapping[str, Any] | None = None,
+    where: Filter | None = None,
     timeout: float = 0.0,
     progress: Progress | None = None,
 ) -> IndexReport:
@@ -64,12 +64,12 @@ def delete_passages(
         embedder: What the index was made with.
         ids: Passages with these ids.
         documents: All passages of these documents, or passages that are no pieces of one.
-        where: Passages whose metadata has all these values, as `storage.changes.metadata_matcher`.
+        where: Passages whose metadata fulfils this filter (`storage.filters`).
         timeout: Seconds to wait for another writer.
         progress: Told of the stages "assemble", "facts" and "synonymy".
 
     Raises:
-        ConfigError: Nothing is named.
+        ConfigError: Nothing is named, or `where` is no filter.
         DataError: There is no passage or document of a name; nothing is deleted then.
         IndexNotFoundError: There is no finished index.
         IndexMismatchError: The index was made with another embedder.

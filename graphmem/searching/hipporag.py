@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from graphmem.base.columns import Strings
 from graphmem.config import HippoRag2Config, HippoRagConfig
 from graphmem.graph.fact_graph import (
     FactGraph,
     FactTable,
-    Strings,
     fact_adjacency,
     normalise_part,
     passages_per_phrase,

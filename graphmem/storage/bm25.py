@@ -35,9 +35,15 @@ def terms(text: str) -> list[str]:
 class LexicalIndex:
     """BM25 scores of P passages for any question."""
 
-    def __init__(self, model: Any) -> None:
-        """Take a `bm25s.BM25` that is indexed or loaded, None where no text has a word."""
+    def __init__(self, model: Any, rows: NDArray[np.int64] | None = None) -> None:
+        """Take a `bm25s.BM25` that is indexed or loaded, None where no text has a word.
+
+        Args:
+            model: Over all passages.
+            rows: Those of them that count, P of them; None is all.
+        """
         self._model = model
+        self._rows = rows
 
     @classmethod
     def build(cls, texts: Sequence[str]) -> LexicalIndex:
@@ -69,6 +75,17 @@ class LexicalIndex:
         model.scores = {name: np.asarray(column) for name, column in model.scores.items()}
         return cls(model)
 
+    def select(self, rows: NDArray[np.int64]) -> LexicalIndex:
+        """The same of some passages; how rare a word is stays that of all.
+
+        >>> index = LexicalIndex.build(["the cat sat", "a dog"])
+        >>> index.select(np.array([1])).scores("a cat or a dog", 1).tolist() == [
+        ...     index.scores("a cat or a dog", 2)[1]
+        ... ]
+        True
+        """
+        return LexicalIndex(self._model, rows)
+
     def known(self, words: Sequence[str]) -> list[str]:
         """Those of the words, each one token, that a passage holds in any form.
 
@@ -94,4 +111,4 @@ class LexicalIndex:
         if not known:
             return np.zeros(passages, dtype=np.float32)
         scores: NDArray[np.float32] = self._model.get_scores(known)
-        return scores
+        return scores if self._rows is None else scores[self._rows]

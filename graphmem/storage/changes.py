@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import regex
 
@@ -91,31 +90,3 @@ def file_of(source: str) -> str:
 def _is_gone(source: str) -> bool:
     # A file may be named like a place in another one: "notes:12".
     return not os.path.lexists(source) and not os.path.lexists(file_of(source))
-
-
-def metadata_matcher(where: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether metadata has all these values.
-
-    A list has a value when one of its items is it; a string is also the number, true, false or
-    null that is written so.
-
-    >>> matches = metadata_matcher({"year": "1979", "tags": "film"})
-    >>> matches({"year": 1979, "tags": ["film", "space"]}), matches({"year": 1979})
-    (True, False)
-    """
-    wanted = dict(where)
-
-    def written(found: Any) -> str:
-        return "" if isinstance(found, str | list | dict) else json.dumps(found)
-
-    def is_value(found: Any, value: Any) -> bool:
-        if isinstance(found, list) and any(is_value(item, value) for item in found):
-            return True
-        if isinstance(found, bool) != isinstance(value, bool) and not isinstance(value, str):
-            return False  # True equals 1 in Python
-        return bool(found == value) or (isinstance(value, str) and written(found) == value)
-
-    def matches(metadata: Mapping[str, Any]) -> bool:
-        return all(key in metadata and is_value(metadata[key], wanted[key]) for key in wanted)
-
-    return matches

@@ -151,6 +151,39 @@ def _joined(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
 
 
+def select_sentences(
+    columns: SentenceColumns, rows: NDArray[np.int64], new_entities: NDArray[np.int32]
+) -> SentenceColumns:
+    """The sentences of some passages.
+
+    Args:
+        columns: Of all passages.
+        rows: n of these, int64 [n].
+        new_entities: The new row of each of E entities, int32 [E].
+    """
+    named = columns.named
+    sentences, places = _ranges(named.sentences, rows)
+    starts, entries = _ranges(named.starts, places)
+    entities = new_entities[named.entities[entries]]
+    numbers = np.repeat(np.arange(places.size), np.diff(starts))
+    ascending = entities[np.lexsort((entities, numbers))]
+    return SentenceColumns(SentenceEntities(sentences, ascending, starts), columns.vectors[places])
+
+
+def _ranges(
+    starts: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the things of each row start, [n + 1], and what they are, one row after the other.
+
+    >>> _ranges(np.array([0, 2, 2, 5]), np.array([2, 0]))
+    (array([0, 3, 5]), array([2, 3, 4, 0, 1]))
+    """
+    sizes = starts[rows + 1] - starts[rows]
+    ends = np.cumsum(sizes)
+    new = np.concatenate([[0], ends]).astype(np.int64)
+    return new, np.repeat(starts[rows] - (ends - sizes), sizes) + np.arange(int(sizes.sum()))
+
+
 def write_sentences(snapshot: Path, source: SentenceSource) -> None:
     """Write the columns into a folder of the snapshot that is being written."""
     folder = snapshot / FOLDER

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ import regex
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from graphmem.base.columns import StringColumn, write_strings, write_vectors
+from graphmem.base.columns import StringColumn, Strings, write_strings, write_vectors
 from graphmem.base.files import checked_file, sync_folder, write_text
 from graphmem.base.text import content_hash
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_dictionary import EntityDictionary
 from graphmem.graph.entity_graph import (
+    ContextEdges,
     ContextGraph,
     KnowledgeGraph,
     context_graph,
@@ -110,7 +111,7 @@ class Snapshot:
         return self._array("vectors")
 
     @cached_property
-    def labels(self) -> StringColumn:
+    def labels(self) -> Strings:
         """Entity names as they are most often written, E."""
         return self._strings("labels")
 
@@ -138,6 +139,18 @@ class Snapshot:
     def context_counts(self) -> NDArray[np.int32]:
         """Number of mentions of every context edge, in the order of `graph.weights`, int32 [M]."""
         return self._array("context_counts")
+
+    @cached_property
+    def edges(self) -> ContextEdges:
+        """The context edges without their weights."""
+        indptr = self._array("context_indptr")
+        entities = np.repeat(np.arange(self.entities, dtype=np.int32), np.diff(indptr))
+        return ContextEdges(
+            entities,
+            self._array("context_passages"),
+            self.context_counts,
+            self._array("context_subjects"),
+        )
 
     @cached_property
     def dictionary(self) -> EntityDictionary:
@@ -193,6 +206,11 @@ class Snapshot:
             return Passage(**json.loads(self._records[row]))
         except (ValueError, TypeError) as error:
             raise _damaged(self.folder / "records_data.npy") from error
+
+    @cached_property
+    def metadata(self) -> list[Mapping[str, Any]]:
+        """Metadata of every passage, P; reads all records once."""
+        return [self.passage(row).metadata for row in range(self.passages)]
 
     def size(self, under: str = "") -> int:
         """Bytes on disk, of all columns or of those whose names begin with `under`."""
@@ -256,6 +274,16 @@ def open_current(index: Path) -> Snapshot:
             f"run the same graphmem index command again to go on"
         )
     raise IndexNotFoundError(f"{index}: no index here; make one: graphmem index SOURCE --index DIR")
+
+
+def live_folder(index: Path) -> Path | None:
+    """The folder of the live snapshot, None where there is none.
+
+    Raises:
+        StorageError: What says so is damaged.
+    """
+    name = _current(index)
+    return None if name is None else index / name
 
 
 def current_content(index: Path) -> str | None:

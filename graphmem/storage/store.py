@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from graphmem.base.sqlite import connect_to_read
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError, GraphmemError, IndexMismatchError, StorageError
-from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes, file_of, metadata_matcher
+from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes, file_of
+from graphmem.storage.filters import Filter, metadata_matcher
 from graphmem.storage.rows import (
     check_cutting,
     checked_metadata,
@@ -271,20 +272,22 @@ class Store:
         self,
         ids: Sequence[str] = (),
         documents: Sequence[str] = (),
-        where: Mapping[str, Any] | None = None,
+        where: Filter | None = None,
     ) -> list[str]:
         """Ids of passages, sorted: of these ids, of these documents, and with such metadata.
 
         Args:
             ids: Of passages.
             documents: Of documents, or of passages that are no pieces of one.
-            where: As for `metadata_matcher`; None or no key selects nothing.
+            where: A filter; None or no key selects nothing.
 
         Raises:
             DataError: There is no passage or document of a name; names them.
+            ConfigError: `where` is no filter.
         """
         found: set[str] = set()
         missing = []
+        matches = metadata_matcher(where) if where else None
         with _storage_errors(self._path):
             for kind, names, query in (
                 ("passage", ids, "SELECT id FROM passages WHERE id = ?1"),
@@ -295,8 +298,7 @@ class Store:
                     if not rows:
                         missing.append(f"{kind} {name!r}")
                     found |= rows
-            if where:
-                matches = metadata_matcher(where)
+            if matches is not None:
                 every = self._db.execute("SELECT id, metadata FROM passages")
                 found |= {name for name, data in every if matches(json.loads(data))}
         if missing:

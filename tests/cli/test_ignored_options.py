@@ -72,9 +72,10 @@ _WRITING = (
 COUNT_ALWAYS = {
     "index": f"{_WRITING} --keep-gone",
     "add": _WRITING,
-    "search": "-k --queries --preset --no-rerank --iterate --residual --clues --reranker --json",
-    "ask": "-k --preset --iterate --residual --clues --model --reranker --json",
-    "explain": "-k --preset --no-rerank --reranker --json",
+    "search": "-k --queries --preset --no-rerank --where --iterate --residual --clues --reranker "
+    "--json",
+    "ask": "-k --preset --where --iterate --residual --clues --model --reranker --json",
+    "explain": "-k --preset --no-rerank --where --reranker --json",
     "stats": "--json",
     "models": "",
     "models fetch": "",

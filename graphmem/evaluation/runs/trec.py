@@ -19,6 +19,7 @@ from graphmem.types import Hit, Passage, Ranking
 if TYPE_CHECKING:
     from graphmem.memory import GraphMemory, Preset
     from graphmem.protocols import Progress
+    from graphmem.storage.filters import Filter
 
 TAG = "graphmem"
 _BATCH = 512
@@ -74,6 +75,7 @@ def search_all(
     progress: Progress,
     *,
     records: bool = False,
+    filter: Filter | None = None,
 ) -> Iterator[Ranking]:
     """Search batch by batch, so that progress can be told.
 
@@ -84,14 +86,16 @@ def search_all(
         preset: How to rank.
         progress: Told of every batch.
         records: Pieces of one record count once: go as deep as k different records need.
+        filter: As for `GraphMemory.search`.
     """
     for start in range(0, len(questions), _BATCH):
         batch = [question.text for question in questions[start : start + _BATCH]]
-        for text, ranking in zip(batch, memory.search(batch, k, preset), strict=True):
+        rankings = memory.search(batch, k, preset, filter=filter)
+        for text, ranking in zip(batch, rankings, strict=True):
             depth = k
             while records and len(ranking.hits) == depth and len(best_pieces(ranking.hits)) < k:
                 depth *= 4
-                ranking = memory.search(text, depth, preset)
+                ranking = memory.search(text, depth, preset, filter=filter)
             yield ranking
         progress("search", start + len(batch), len(questions))
 
