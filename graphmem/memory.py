@@ -37,6 +37,7 @@ from graphmem.indexing.indexer import (
     index_passages,
 )
 from graphmem.indexing.maintenance import Compacted, compact_index, delete_passages
+from graphmem.indexing.verification import Verified, repair_index, verify_index
 from graphmem.llm.fact_filter import ModelFactFilter
 from graphmem.llm.response_cache import read_usage
 from graphmem.model_specs import asks_a_model, find_models
@@ -444,6 +445,43 @@ class GraphMemory(Asking):
         done = compact_index(self.path, self._embedder, timeout=timeout, progress=progress)
         self._forget_snapshot()
         return done
+
+    def verify(self, *, deep: bool = False, progress: Progress | None = None) -> Verified:
+        """Read every file of the index and compare what they say; nothing is changed.
+
+        Args:
+            deep: Also assemble the snapshot anew, in a temporary folder, and compare the bytes.
+            progress: Told of every stage.
+
+        Raises:
+            IndexNotFoundError: There is no index.
+
+        >>> import tempfile
+        >>> memory = GraphMemory.open(tempfile.mkdtemp() + "/i", embedder="hashing")
+        >>> _ = memory.add([Passage("1", "Ada lives in Turin.")])
+        >>> memory.verify(deep=True).problems
+        []
+        """
+        return verify_index(self.path, deep=deep, progress=progress)
+
+    def repair(self, *, progress: Progress | None = None, timeout: float = 0.0) -> Verified:
+        """Make anew what follows from the rest, and verify; texts are never changed.
+
+        Damaged extractions are removed, and their passages wait: `sync` or `add` extracts them
+        again.
+
+        Args:
+            progress: Told of every stage.
+            timeout: Seconds to wait for another writer.
+
+        Raises:
+            IndexLockedError: Another process is writing to the index.
+            StorageError: The store is damaged, or the folder cannot be written.
+        """
+        self.prepare(progress)
+        repair_index(self.path, self._embedder, timeout=timeout, progress=progress)
+        self._forget_snapshot()
+        return self.verify(progress=progress)
 
     def _take(
         self,

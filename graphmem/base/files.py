@@ -12,9 +12,19 @@ from typing import Any
 def checked_file(file: Path) -> dict[str, Any]:
     """Size and checksum of a file, once it is on the disk."""
     with file.open("r+b") as stream:  # Windows refuses to wait for what cannot be written
-        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+        digest = hashlib.file_digest(stream, _digest)
         os.fsync(stream.fileno())
     return {"bytes": file.stat().st_size, "blake2b": digest.hexdigest()}
+
+
+def checksum(file: Path) -> str:
+    """The same checksum of a file as it is."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, _digest).hexdigest()
+
+
+def _digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
 
 
 def write_text(file: Path, text: str) -> None:

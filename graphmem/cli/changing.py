@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from graphmem.cli.options import with_where
+from graphmem.cli.options import refuse_ignored, with_where
+from graphmem.errors import ExitCode
 from graphmem.rendering import json as render_json
 from graphmem.rendering import text as render
 from graphmem.rendering.progress import progress
@@ -103,3 +104,38 @@ def compact_command(index: Path, wait: float, as_json: bool) -> None:
         f"{render.plain(str(index))}: {done.removed:,} extractions and vectors{answers} removed; "
         f"{done.bytes_before:,} bytes before, {done.bytes_after:,} now"
     )
+
+
+@click.command("verify")
+@click.argument("index", type=click.Path(path_type=Path))
+@click.option("--deep", is_flag=True, help="Assemble the snapshot anew, and compare the bytes.")
+@click.option(
+    "--repair", is_flag=True, help="Then make anew what follows from the rest; texts stay."
+)
+@with_wait
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def verify_command(index: Path, deep: bool, repair: bool, wait: float, as_json: bool) -> None:
+    """Read every file of an index, and say what is damaged: exit code 1 if anything is.
+
+    Checksums, counts, what files say of each other, the texts by the hashes that they are kept
+    under. Nothing is changed without --repair.
+
+    Example: graphmem verify my.index
+
+    Example: graphmem verify my.index --repair
+    """
+    from graphmem.indexing.verification import verify_index
+    from graphmem.memory import GraphMemory
+
+    refuse_ignored(["--wait"], "--repair", there=repair)
+    with progress() as tell:
+        found = verify_index(index, deep=deep, progress=tell)
+        before = found.problems
+        if repair and before:
+            found = GraphMemory.open(index).repair(timeout=wait, progress=tell)
+    if as_json:
+        click.echo(render_json.json_text(asdict(found)))
+    else:
+        click.echo(render.verified_text(index, found, len(before) if repair else 0))
+    if found.problems:
+        click.get_current_context().exit(ExitCode.FAILED)

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 from click.exceptions import Exit
 
-from graphmem.cli.changing import compact_command, delete_command, with_wait
+from graphmem.cli.changing import (
+    compact_command,
+    delete_command,
+    verify_command,
+    with_wait,
+)
 from graphmem.cli.eval import data_group, eval_command
 from graphmem.cli.llm import (
     AskingOptions,
@@ -476,6 +481,7 @@ def demo_command(index: Path | None) -> None:
 for command in (
     delete_command,
     compact_command,
+    verify_command,
     formats_command,
     ask_command,
     export_command,

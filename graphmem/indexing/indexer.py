@@ -22,6 +22,7 @@ from graphmem.errors import (
 )
 from graphmem.extraction.checked import checked_extractions
 from graphmem.graph.entity_graph import assemble_graph
+from graphmem.graph.synonymy import Synonyms
 from graphmem.indexing.extraction_run import Extracted, extract_each, is_empty
 from graphmem.indexing.facts import gather_facts
 from graphmem.indexing.sentences import gather_sentences
@@ -133,7 +134,7 @@ def index_passages(
         work = _compute(store, extractor, embedder, workers, tell, max_failures)
         waiting = store.unextracted(extractor.fingerprint)
         _check_some_complete(index, store, extractor, waiting, work)
-        changed = _assemble(index, store, made_with, settings, waiting, embedder, workers, tell)
+        changed = _assemble(index, store, embedder, workers, tell)
         snapshot = open_current(index)
         missing = store.count() - snapshot.passages
         if work.stopped is not None:
@@ -320,6 +321,43 @@ def _check_batch(
         check_width(embedder, _embedded_text(passage), vectors, width)
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a snapshot of a store is assembled from.
+
+    Attributes:
+        made_with: Fingerprints of extractor and embedder.
+        settings: Words by which they can be loaded again, and what else belongs to the index.
+        waiting: Hashes of the texts that are not extracted: their passages are left out.
+        failed: Ids of passages that could not be, with their errors.
+        content: Hash of all this and of all passages.
+    """
+
+    made_with: Mapping[str, str]
+    settings: Mapping[str, str]
+    waiting: Sequence[str]
+    failed: Mapping[str, str]
+    content: str
+
+    @property
+    def complete(self) -> str | None:
+        """The extractor's fingerprint where only what it has extracted goes in."""
+        return self.made_with["extractor"] if self.waiting else None
+
+
+def state_of(store: Store) -> State:
+    """What a snapshot of a store would be assembled from now."""
+    meta = store.meta()
+    made_with = {name: meta[name] for name in ("extractor", "embedder")}
+    settings = {name: meta[name] for name in meta.keys() - {"format", *made_with}}
+    waiting = store.unextracted(made_with["extractor"])
+    failed = store.failures(made_with["extractor"]) if waiting else {}
+    content = content_hash(
+        store.content(), *made_with.values(), *sorted(settings.values()), *waiting, *failed
+    )
+    return State(made_with, settings, waiting, failed, content)
+
+
 def assemble_index(
     index: Path, store: Store, embedder: Embedder, progress: Progress | None = None
 ) -> bool:
@@ -329,56 +367,62 @@ def assemble_index(
         Whether a new one was written.
     """
     tell = progress or (lambda stage, done, total: None)
-    meta = store.meta()
-    made_with = {name: meta[name] for name in ("extractor", "embedder")}
-    settings = {name: meta[name] for name in meta.keys() - {"format", *made_with}}
-    _embed_extracted(store, made_with["extractor"], embedder, 1, tell)
-    waiting = store.unextracted(made_with["extractor"])
-    return _assemble(index, store, made_with, settings, waiting, embedder, 1, tell)
+    _embed_extracted(store, store.meta()["extractor"], embedder, 1, tell)
+    return _assemble(index, store, embedder, 1, tell)
 
 
 def _assemble(
-    index: Path,
-    store: Store,
-    made_with: Mapping[str, str],
-    settings: Mapping[str, str],
-    waiting: Sequence[str],
-    embedder: Embedder,
-    workers: int | None,
-    tell: Progress,
+    index: Path, store: Store, embedder: Embedder, workers: int | None, tell: Progress
 ) -> bool:
     """Write a snapshot of all that the store holds, unless the live one is just that.
 
     Passages that wait for their extraction are left out and counted.
     """
-    extractor = made_with["extractor"]
-    failed = store.failures(extractor) if waiting else {}
-    incomplete = [*waiting, *failed]
-    content = content_hash(
-        store.content(), *made_with.values(), *sorted(settings.values()), *incomplete
-    )
-    if current_content(index) == content:
+    state = state_of(store)
+    if current_content(index) == state.content:
         return False
+    known = known_synonyms(index, embedder.fingerprint)
+    write_assembled(index, store, state, embedder, workers, tell, known)
+    return True
+
+
+def write_assembled(
+    index: Path,
+    store: Store,
+    state: State,
+    embedder: Embedder,
+    workers: int | None,
+    tell: Progress,
+    known: Synonyms | None = None,
+) -> None:
+    """Assemble a snapshot of a store and write it into a folder.
+
+    Args:
+        index: The index folder, or another.
+        store: What is assembled; vectors that facts and sentences lack are added.
+        state: Of the store.
+        embedder: Makes these.
+        workers: Processes that embed.
+        tell: Told of the stages.
+        known: Near phrases that are not searched again.
+    """
     tell("assemble", 0, 1)
-    complete = extractor if waiting else None
-    passages = store.passages(complete)
-    extractions = list(store.extractions(extractor))
+    passages = store.passages(state.complete)
+    extractions = list(store.extractions(state.made_with["extractor"]))
     read = [as_read(passage) for passage in passages]
     graph = assemble_graph(read, extractions)
-    known = known_synonyms(index, embedder.fingerprint)
     facts = gather_facts(store, extractions, embedder, workers, tell, known)
     sentences = None
-    if SETTING in settings and passages:
+    if SETTING in state.settings and passages:
         sentences = gather_sentences(store, read, graph, embedder, workers, tell)
         tell("assemble", 0, 1)  # a stopwatch counts from here what sentences have no part in
     manifest: dict[str, Any] = {
-        **made_with,
-        **dict(sorted(settings.items())),
-        "content": content,
+        **state.made_with,
+        **dict(sorted(state.settings.items())),
+        "content": state.content,
     }
-    if incomplete:
-        manifest |= {"missing": store.count() - len(passages), "failed": len(failed)}
-    vectors = store.vectors(made_with["embedder"], complete)
+    if state.waiting or state.failed:
+        manifest |= {"missing": store.count() - len(passages), "failed": len(state.failed)}
+    vectors = store.vectors(state.made_with["embedder"], state.complete)
     write_snapshot(index, graph, passages, vectors, manifest, facts, sentences)
     tell("assemble", 1, 1)
-    return True

@@ -14,6 +14,7 @@ from graphmem.types import Hit, Ranking
 if TYPE_CHECKING:
     from graphmem.explaining.explain import Explanation, Node, Share
     from graphmem.indexing.indexer import IndexReport
+    from graphmem.indexing.verification import Verified
     from graphmem.sources.options import LeftOut, ReadReport
 
 _SNIPPET = 160
@@ -59,6 +60,35 @@ def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
         names = Counter(read.encodings.values())
         said = ", ".join(f"{count:,} in {name}" for name, count in sorted(names.items()))
         lines.append(f"not in UTF-8: {said} (--json names the files)")
+    return "\n".join(lines)
+
+
+def verified_text(index: Path, found: Verified, before: int) -> str:
+    """What a look at all files of an index found.
+
+    Args:
+        index: Its folder.
+        found: What was found, at the end.
+        before: Number of problems before a repair, 0 without one.
+    """
+    name = plain(str(index))
+    lines = [
+        f"{plain(p.place)}: {plain(p.what)}\n  mended by: {p.mended_by}" for p in found.problems
+    ]
+    if before:
+        lines.append(f"{name}: {before:,} problems before the repair, {len(found.problems):,} now")
+    elif found.problems:
+        lines.append(f"{name}: {len(found.problems):,} problems")
+    else:
+        lines.append(
+            f"{name}: whole; {found.passages:,} passages, {found.files:,} files of the snapshot "
+            f"({found.bytes:,} bytes)" + (", which comes out the same" if found.deep else "")
+        )
+    if found.behind:
+        lines.append(
+            "the snapshot is behind the store: a run was stopped, or is at work; the same graphmem "
+            "index command goes on"
+        )
     return "\n".join(lines)
 
 

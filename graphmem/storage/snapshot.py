@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ FORMAT = 5
 _OWN_WORDS = 8  # a text of so many tells what it is without its title
 _POINTER = "CURRENT"
 _MANIFEST = "manifest.json"
+# numpy reads the header of an array as Python's tokens, and asks the system for what it says.
+_UNREADABLE = (ValueError, EOFError, KeyError, TypeError, SyntaxError, TokenError, OverflowError)
 _NAME = regex.compile(r"snapshot-[0-9]{6,12}")
 
 
@@ -94,7 +97,7 @@ class Snapshot:
         try:
             words = any(name.startswith("lexical/") for name in self.manifest["files"])
             self.lexical = LexicalIndex.load(folder / "lexical") if words else LexicalIndex(None)
-        except (ValueError, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             raise _damaged(folder / "lexical") from error
 
     def _array(self, name: str) -> NDArray[Any]:
@@ -243,7 +246,7 @@ def _map_array(file: Path) -> NDArray[Any]:
     try:
         # A plain view of the mapping: numpy's memmap class makes every small access slower.
         array: NDArray[Any] = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         raise _damaged(file) from error
     return array
 
@@ -284,6 +287,11 @@ def live_folder(index: Path) -> Path | None:
     """
     name = _current(index)
     return None if name is None else index / name
+
+
+def forget_current(index: Path) -> None:
+    """Let no snapshot be live, so that the next one is assembled from nothing."""
+    (index / _POINTER).unlink(missing_ok=True)
 
 
 def current_content(index: Path) -> str | None:

@@ -54,6 +54,7 @@ UNION SELECT p.id, t.source, p.source FROM texts t
   WHERE p.document <> '' AND p.id = t.name || '#' || p.position
     AND p.id NOT IN (SELECT id FROM came)"""
 """Of every text that came in whole: the whole and the pieces that are there and did not come."""
+_NEAR_ONE = 1e-3
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
 
 
@@ -318,6 +319,54 @@ class Store:
 
     def _delete(self, db: sqlite3.Connection, ids: Sequence[str]) -> None:
         db.executemany("DELETE FROM passages WHERE id = ?", ((name,) for name in ids))
+
+    def damaged_passages(self) -> Iterator[str]:
+        """What is wrong with each passage that is not what was stored."""
+        with _storage_errors(self._path):
+            for row in self._db.execute(
+                "SELECT id, title, text, document, position, metadata, source, row_key, hash "
+                "FROM passages"
+            ):
+                name = row[0]
+                try:
+                    passage = read_passage(row[:7])
+                    whole = checked_metadata(passage) == row[5]
+                except (DataError, ValueError, TypeError) as error:
+                    yield f"passage {name!r}: {error}"
+                    continue
+                if text_hash(passage) != row[8]:
+                    yield f"passage {name!r}: its title or text is not what was stored"
+                elif not whole or row_key(passage.id) != row[7]:
+                    yield f"passage {name!r}: its id or metadata is not what was stored"
+
+    def damaged_results(self) -> Iterator[tuple[str, str, str]]:
+        """Table, hash of the text, and what is wrong, of what was computed and cannot be used."""
+        widths: dict[str, int] = {}
+        with _storage_errors(self._path):
+            for digest, data in self._db.execute("SELECT hash, data FROM extractions"):
+                try:
+                    load_extraction(data)
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    yield "extractions", digest, "cannot be read"
+            rows = self._db.execute("SELECT hash, fingerprint, data FROM vectors")
+            for digest, fingerprint, data in rows:
+                if not isinstance(data, bytes) or len(data) % 4:
+                    yield "vectors", digest, "is no vector"
+                    continue
+                vector = np.frombuffer(data, dtype="<f4").astype(np.float64)
+                if vector.size != widths.setdefault(fingerprint, vector.size):
+                    yield "vectors", digest, "has another length than the others"
+                elif not abs(float(vector @ vector) - 1) < _NEAR_ONE:
+                    yield "vectors", digest, "is not of length 1"
+
+    def drop_results(self, found: Iterable[tuple[str, str, str]]) -> None:
+        """Remove what `damaged_results` found, so that it is computed again."""
+        with self._transaction() as db:
+            for table, digest, _ in found:
+                where = (
+                    "DELETE FROM extractions" if table == "extractions" else "DELETE FROM vectors"
+                )
+                db.execute(f"{where} WHERE hash = ?", (digest,))
 
     def orphans(self) -> int:
         """How many extractions and failures belong to texts that no passage has."""

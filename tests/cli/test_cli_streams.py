@@ -17,6 +17,7 @@ COMMANDS = {
     "add": ("add", "more.jsonl", "--index", "films.index"),
     "delete": ("delete", "films.index", "--id", "f1"),
     "compact": ("compact", "films.index"),
+    "verify": ("verify", "films.index"),
     "search": ("search", "films.index", QUESTION),
     "search --queries": ("search", "films.index", "--queries", "queries.jsonl"),
     "explain": ("explain", "films.index", QUESTION, "--json"),

@@ -48,6 +48,7 @@ REFUSED = {
     ),
     "ask": (("ask", "{index}", "Who?"), {"--fact-filter": ("--fact-filter", "model"), **_RERANKER}),
     "explain": (("explain", "{index}", "Who?"), _RERANKER),
+    "verify": (("verify", "{index}"), {"--wait": ("--wait", "3")}),
     "eval": (("eval", "--rescore", "{folder}"), _RESCORED),
     "data convert": (
         ("data", "convert", "{folder}", "{folder}/converted"),
@@ -82,6 +83,7 @@ COUNT_ALWAYS = {
     "demo": "--index",
     "delete": "--id --document --where --wait --json",
     "compact": "--wait --json",
+    "verify": "--deep --repair --json",
     "formats": "--json",
     "export": "--openie --graphml",
     "eval": "--rescore --json",

@@ -1,0 +1,281 @@
+"""Whether an index is whole: every file, and what its files say of each other.
+
+The snapshot is checked by the checksums of its manifest, the manifest by the store, the passages of
+the store by the hashes that they are kept under, its vectors and metadata by the snapshot. What was
+extracted has no second copy: `deep` assembles the snapshot anew, in a temporary folder, and
+compares the bytes. Nothing else knows where a passage was read (`Passage.source`), or what a model
+failed at.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.base.files import checksum
+from graphmem.base.sqlite import connect_to_read
+from graphmem.errors import GraphmemError, IndexNotFoundError, ModelError
+from graphmem.graph.synonymy import RULE
+from graphmem.indexing.indexer import (
+    RESPONSES,
+    STORE,
+    State,
+    assemble_index,
+    state_of,
+    write_assembled,
+)
+from graphmem.indexing.writer_lock import writer_lock
+from graphmem.protocols import Embedder, Progress, TextKind
+from graphmem.storage.snapshot import Snapshot, forget_current, open_current
+from graphmem.storage.store import Store
+
+_MOST: Final = 20
+"""Problems of one kind that are told one by one."""
+_COUNTED: Final = {"format", "entities", "passages", "content", "files", "missing", "failed"}
+
+_ASSEMBLE: Final = "graphmem verify --repair, which assembles the snapshot anew"
+_COMPUTE: Final = "graphmem verify --repair, and then indexing again, which computes it anew"
+_SOURCES: Final = "deleting it and indexing its source again, or a backup"
+_BACKUP: Final = "a backup, or a new index of the sources"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something of an index that is not as it was written.
+
+    Attributes:
+        place: The file, and what in it.
+        what: What is wrong.
+        mended_by: What would put it right.
+    """
+
+    place: str
+    what: str
+    mended_by: str
+
+
+@dataclass(slots=True)
+class Verified:
+    """What `verify_index` found.
+
+    Attributes:
+        passages: Passages of the store, all of which were read.
+        files: Files of the live snapshot that were read whole.
+        bytes: Of these files.
+        deep: Whether the snapshot was assembled anew and compared.
+        behind: Whether the store holds more than the snapshot, since a run was stopped or another
+            is at work: no damage, but what both say could not be compared.
+        problems: What is wrong; none where the index is whole.
+    """
+
+    passages: int = 0
+    files: int = 0
+    bytes: int = 0
+    deep: bool = False
+    behind: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+
+def verify_index(index: Path, *, deep: bool = False, progress: Progress | None = None) -> Verified:
+    """Read every file of an index, and compare what they say; nothing is changed.
+
+    Args:
+        index: The index folder.
+        deep: Also assemble the snapshot anew and compare the bytes, which takes about as long as
+            adding one passage.
+        progress: Told of the stages "files" and "passages", and with `deep` of those of indexing.
+
+    Raises:
+        IndexNotFoundError: There is no index.
+    """
+    if not (index / STORE).exists() and not (index / "CURRENT").exists():
+        raise IndexNotFoundError(
+            f"{index}: no index here; make one: graphmem index SOURCE --index DIR"
+        )
+    tell = progress or (lambda stage, done, total: None)
+    found = Verified()
+    snapshot = _read_snapshot(index, found, tell)
+    found.problems += _read_sqlite(
+        index / RESPONSES, "a backup, or removing it: answers are paid again"
+    )
+    damaged = _read_sqlite(index / STORE, _BACKUP)
+    found.problems += damaged
+    if damaged:
+        return found
+    try:
+        with Store.read(index / STORE) as store:
+            _read_store(store, found, tell)
+            if snapshot is not None and not found.problems:
+                _compare(store, snapshot, found, deep, tell)
+    except GraphmemError as error:
+        found.problems.append(Problem(STORE, str(error), _BACKUP))
+    return found
+
+
+def repair_index(
+    index: Path, embedder: Embedder, *, timeout: float = 0.0, progress: Progress | None = None
+) -> None:
+    """Make anew what follows from the rest: the snapshot, and what was computed and is damaged.
+
+    Damaged extractions and vectors of passages are removed from the store, and these passages from
+    the snapshot: indexing again computes them.
+
+    Args:
+        index: The index folder.
+        embedder: What the index was made with.
+        timeout: Seconds to wait for another writer.
+        progress: Told of the stages "assemble", "facts" and "synonymy".
+
+    Raises:
+        IndexLockedError: Another process is writing to the index.
+        StorageError: The store is damaged, or the folder cannot be written.
+    """
+    with writer_lock(index, timeout), Store.open(index / STORE) as store:
+        store.drop_results(list(store.damaged_results()))
+        forget_current(index)
+        assemble_index(index, store, embedder, progress)
+
+
+def _read_snapshot(index: Path, found: Verified, tell: Progress) -> Snapshot | None:
+    """The live snapshot, whose files are compared with their checksums."""
+    try:
+        snapshot = open_current(index)
+    except GraphmemError as error:
+        found.problems.append(Problem("the snapshot", str(error), _ASSEMBLE))
+        return None
+    known = snapshot.manifest["files"]
+    for done, (name, entry) in enumerate(known.items(), start=1):
+        file = snapshot.folder / name
+        try:
+            same = checksum(file) == entry.get("blake2b")
+            found.bytes += file.stat().st_size
+        except OSError:
+            same = False
+        if not same:
+            what = "other bytes than were written"
+            found.problems.append(Problem(str(file), what, _ASSEMBLE))
+        tell("files", done, len(known))
+    found.files = len(known)
+    there = {
+        file.relative_to(snapshot.folder).as_posix()
+        for file in snapshot.folder.rglob("*")
+        if file.is_file()
+    }
+    for name in sorted(there - known.keys() - {"manifest.json"}):
+        what = "is not of the snapshot"
+        found.problems.append(Problem(str(snapshot.folder / name), what, _ASSEMBLE))
+    return snapshot
+
+
+def _read_sqlite(file: Path, mended_by: str) -> list[Problem]:
+    """What SQLite itself finds, and what is no table of ours."""
+    if not file.exists():
+        return [Problem(str(file), "is missing", mended_by)] if file.name == STORE else []
+    try:
+        with closing(connect_to_read(file)) as db:
+            said = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST})")]
+            kinds = db.execute("SELECT type, name FROM sqlite_master").fetchall()
+    except sqlite3.Error as error:
+        return [Problem(str(file), str(error), mended_by)]
+    said += [f"a {kind}, {name!r}" for kind, name in kinds if kind not in ("table", "index")]
+    return [Problem(str(file), what, mended_by) for what in said if what != "ok"]
+
+
+def _read_store(store: Store, found: Verified, tell: Progress) -> None:
+    """Look at every row."""
+    found.passages = store.count()
+    tell("passages", 0, found.passages)
+    found.problems += _few(store.damaged_passages(), _SOURCES)
+    results = (
+        f"{table} of text {digest}: {what}" for table, digest, what in store.damaged_results()
+    )
+    found.problems += _few(results, _COMPUTE)
+    tell("passages", found.passages, found.passages)
+
+
+def _few(found: Iterable[str], mended_by: str) -> Iterator[Problem]:
+    number = 0
+    for number, what in enumerate(found, start=1):
+        if number <= _MOST:
+            yield Problem(STORE, what, mended_by)
+    if number > _MOST:
+        yield Problem(STORE, f"{number - _MOST:,} more of this kind", mended_by)
+
+
+def _compare(store: Store, snapshot: Snapshot, found: Verified, deep: bool, tell: Progress) -> None:
+    """What store and snapshot say of each other."""
+    state, manifest = state_of(store), snapshot.manifest
+    said = {**state.made_with, **state.settings}
+    if snapshot.facts is not None:
+        said["synonymy"] = RULE
+    if {key: value for key, value in manifest.items() if key not in _COUNTED} != said:
+        what = "its manifest says another extractor, embedder or setting than the store"
+        found.problems.append(Problem(str(snapshot.folder), what, _ASSEMBLE))
+    found.behind = manifest.get("content") != state.content
+    if found.problems or found.behind:
+        return
+    found.problems += _few(_differences(store, state, snapshot), _ASSEMBLE)
+    if deep and not found.problems:
+        found.problems += _few(_assembled_differences(store, state, snapshot, tell), _ASSEMBLE)
+        found.deep = True
+
+
+def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str]:
+    """Passages and vectors that are not the same in store and snapshot."""
+    passages = store.passages(state.complete)
+    shape = snapshot.vectors.shape
+    if not len(passages) == snapshot.passages == shape[0]:
+        yield f"{snapshot.passages:,} passages in the snapshot, {len(passages):,} in the store"
+        return
+    width = store.width(state.made_with["embedder"]) or 0
+    if shape[1] != width:
+        yield f"vectors of {shape[1]} numbers in the snapshot, of {width} in the store"
+        return
+    count = 0
+    for row, vector in enumerate(store.vectors(state.made_with["embedder"], state.complete)):
+        count += 1
+        if not np.array_equal(vector, snapshot.vectors[row]):
+            yield f"passage {passages[row].id!r}: another vector in the store"
+    if count != len(passages):
+        yield f"{count:,} vectors for {len(passages):,} passages in the store"
+    for row, passage in enumerate(passages):
+        if snapshot.passage(row) != passage:
+            yield f"passage {passage.id!r}: other text or metadata in the store"
+
+
+def _assembled_differences(
+    store: Store, state: State, snapshot: Snapshot, tell: Progress
+) -> Iterator[str]:
+    """Files of the snapshot that come out otherwise when it is assembled anew."""
+    with tempfile.TemporaryDirectory(prefix="graphmem-verify-") as folder:
+        embedder = _NoEmbedder(state.made_with["embedder"])
+        write_assembled(Path(folder), store, state, embedder, 1, tell)
+        anew = open_current(Path(folder)).manifest
+        for name in sorted(anew["files"].keys() | snapshot.manifest["files"].keys()):
+            if anew["files"].get(name) != snapshot.manifest["files"].get(name):
+                yield f"{name} comes out otherwise when the snapshot is assembled anew"
+        if any(anew[name] != snapshot.manifest[name] for name in ("entities", "passages")):
+            yield "the manifest counts other entities or passages than there are"
+
+
+class _NoEmbedder:
+    """Stands where all vectors are in the store."""
+
+    max_tokens = 0
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [0 for _ in texts]
+
+    def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
+        raise ModelError(f"{len(texts):,} vectors of facts or sentences are missing in the store")
