@@ -27,6 +27,7 @@ from graphmem.extraction import load_extractor
 from graphmem.extraction.estimate import Estimate
 from graphmem.extraction.names_and_facts import NamesAndFacts
 from graphmem.extraction.openie import LlmExtractor
+from graphmem.indexing.backup import backup_index, restore_index
 from graphmem.indexing.extraction_run import planned_packs
 from graphmem.indexing.indexer import (
     MAX_FAILURES,
@@ -482,6 +483,37 @@ class GraphMemory(Asking):
         repair_index(self.path, self._embedder, timeout=timeout, progress=progress)
         self._forget_snapshot()
         return self.verify(progress=progress)
+
+    def backup(self, file: str | PathLike[str], *, progress: Progress | None = None) -> int:
+        """Write the index into one file, also while another process writes to it; its bytes.
+
+        Args:
+            file: A plain tar, which does not exist yet.
+            progress: Told of the stage "backup".
+
+        Raises:
+            IndexNotFoundError: There is no finished index.
+            ConfigError: The file exists.
+            StorageError: The index cannot be read, or the file not be written.
+        """
+        self._language.flush()
+        return backup_index(self.path, Path(file), progress)
+
+    @staticmethod
+    def restore(
+        file: str | PathLike[str],
+        path: str | PathLike[str],
+        *,
+        progress: Progress | None = None,
+    ) -> Verified:
+        """Make an index of a backup, at a place that does not exist yet, and verify it.
+
+        Raises:
+            ConfigError: The place exists.
+            DataError: The file is no backup, or damaged: nothing is made then.
+            StorageError: The folder cannot be written.
+        """
+        return restore_index(Path(file), Path(path), progress)
 
     def _take(
         self,

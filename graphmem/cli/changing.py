@@ -139,3 +139,43 @@ def verify_command(index: Path, deep: bool, repair: bool, wait: float, as_json: 
         click.echo(render.verified_text(index, found, len(before) if repair else 0))
     if found.problems:
         click.get_current_context().exit(ExitCode.FAILED)
+
+
+@click.command("backup")
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def backup_command(index: Path, file: Path, as_json: bool) -> None:
+    """Write an index into one file, also while another process writes to it.
+
+    Example: graphmem backup my.index my-index.tar
+    """
+    from graphmem.indexing.backup import backup_index
+
+    with progress() as tell:
+        size = backup_index(index, file, tell)
+    if as_json:
+        click.echo(render_json.json_text({"file": str(file), "bytes": size}))
+    else:
+        click.echo(f"{render.plain(str(file))}: {size:,} bytes")
+
+
+@click.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--index", required=True, type=click.Path(path_type=Path), help="A folder that is not there."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def restore_command(file: Path, index: Path, as_json: bool) -> None:
+    """Make an index of a backup, and verify it.
+
+    Example: graphmem restore my-index.tar --index my.index
+    """
+    from graphmem.indexing.backup import restore_index
+
+    with progress() as tell:
+        found = restore_index(file, index, tell)
+    if as_json:
+        click.echo(render_json.json_text(asdict(found)))
+    else:
+        click.echo(render.verified_text(index, found, 0))

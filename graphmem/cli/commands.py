@@ -15,8 +15,10 @@ import click
 from click.exceptions import Exit
 
 from graphmem.cli.changing import (
+    backup_command,
     compact_command,
     delete_command,
+    restore_command,
     verify_command,
     with_wait,
 )
@@ -482,6 +484,8 @@ for command in (
     delete_command,
     compact_command,
     verify_command,
+    backup_command,
+    restore_command,
     formats_command,
     ask_command,
     export_command,

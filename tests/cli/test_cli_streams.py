@@ -6,7 +6,7 @@ import subprocess
 
 import click
 import pytest
-from cli_helpers import FILMS, QUESTION, command, hits, make_index, write_lines
+from cli_helpers import FILMS, QUESTION, command, hits, make_index, run, write_lines
 
 from graphmem.cli import main
 from graphmem.sources.sample import sample_folder
@@ -18,6 +18,8 @@ COMMANDS = {
     "delete": ("delete", "films.index", "--id", "f1"),
     "compact": ("compact", "films.index"),
     "verify": ("verify", "films.index"),
+    "backup": ("backup", "films.index", "films.tar"),
+    "restore": ("restore", "kept.tar", "--index", "restored.index"),
     "search": ("search", "films.index", QUESTION),
     "search --queries": ("search", "films.index", "--queries", "queries.jsonl"),
     "explain": ("explain", "films.index", QUESTION, "--json"),
@@ -44,6 +46,8 @@ MADE = {
     "index": "new.index/CURRENT",
     "index --json": "new.index/CURRENT",
     "demo": "demo.index/CURRENT",
+    "backup": "films.tar",
+    "restore": "restored.index/CURRENT",
     "export": "out.graphml",
     "eval": "results/report.html",
     "data convert": "converted/corpus.jsonl",
@@ -55,6 +59,7 @@ MADE = {
 def template(tmp_path_factory):
     folder = tmp_path_factory.mktemp("streams")
     make_index(folder)
+    run("backup", folder / "films.index", folder / "kept.tar")
     write_lines(folder / "more.jsonl", [{"id": "new", "text": "Aliens is a film."}])
     write_lines(folder / "queries.jsonl", [{"id": "q", "question": QUESTION}])
     return folder

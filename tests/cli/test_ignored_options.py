@@ -83,6 +83,8 @@ COUNT_ALWAYS = {
     "demo": "--index",
     "delete": "--id --document --where --wait --json",
     "compact": "--wait --json",
+    "backup": "--json",
+    "restore": "--index --json",
     "verify": "--deep --repair --json",
     "formats": "--json",
     "export": "--openie --graphml",
