@@ -8,8 +8,8 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import chain
@@ -37,7 +37,12 @@ from graphmem.indexing.indexer import (
     check_fingerprints,
     index_passages,
 )
-from graphmem.indexing.maintenance import Compacted, compact_index, delete_passages
+from graphmem.indexing.maintenance import (
+    Compacted,
+    compact_index,
+    delete_passages,
+    update_index,
+)
 from graphmem.indexing.verification import Verified, repair_index, verify_index
 from graphmem.llm.fact_filter import ModelFactFilter
 from graphmem.llm.response_cache import read_usage
@@ -109,6 +114,7 @@ class GraphMemory(Asking):
     ) -> None:
         """Use `open` instead."""
         self._auto_refresh = auto_refresh
+        self._batches = 0  # entered and not left
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
         self._selected: OrderedDict[str, Retriever] = OrderedDict()
@@ -424,9 +430,43 @@ class GraphMemory(Asking):
             where=where,
             timeout=timeout,
             progress=progress,
+            assemble=not self._batches,
         )
         self._forget_snapshot()
         return done
+
+    @contextmanager
+    def batch(self, *, progress: Progress | None = None, timeout: float = 0.0) -> Iterator[None]:
+        """Let many changes make one snapshot: searches see them when the batch ends.
+
+        Every change is committed when its call returns, as ever: what ends a batch early, or kills
+        the process, loses none, and the next change brings the snapshot up to all.
+
+        Args:
+            progress: Told of every stage, at the end.
+            timeout: Seconds to wait for another writer, at the end.
+
+        Raises:
+            IndexLockedError: Another process is writing to the index, at the end.
+            StorageError: The folder cannot be written.
+
+        >>> import tempfile
+        >>> memory = GraphMemory.open(tempfile.mkdtemp() + "/i", embedder="hashing")
+        >>> with memory.batch():
+        ...     for number, place in enumerate(["Turin", "Oslo"]):
+        ...         _ = memory.add([Passage(str(number), f"Ada was in {place}.")])
+        >>> len(memory.search("Where was Ada?").hits)
+        2
+        """
+        self._batches += 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
+            if not self._batches and (self.path / STORE).exists():
+                self.prepare(progress)
+                update_index(self.path, self._embedder, timeout=timeout, progress=progress)
+                self._forget_snapshot()
 
     def compact(self, *, progress: Progress | None = None, timeout: float = 0.0) -> Compacted:
         """Remove what deleted and replaced texts left in the files of the index, and their bytes.
@@ -549,6 +589,7 @@ class GraphMemory(Asking):
                 max_failures=max_failures,
                 rule=rule,
                 timeout=timeout,
+                assemble=not self._batches,
             )
         finally:
             self._language.flush()

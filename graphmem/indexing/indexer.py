@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from graphmem.errors import (
     DataError,
     ExtractionError,
     IndexMismatchError,
+    IndexNotFoundError,
 )
 from graphmem.extraction.checked import checked_extractions
 from graphmem.graph.entity_graph import assemble_graph
@@ -59,7 +60,8 @@ class IndexReport:
         changed: Whether a new snapshot was written.
         empty: Computed texts in which nothing was found.
         failed: Texts that could not be extracted; the next run tries them again.
-        missing: Passages that wait for their extraction: no search finds them.
+        missing: Passages that no search finds yet, since they wait for their extraction, or for
+            the snapshot of a batch.
         replaced: Passages whose text, title or metadata is another now.
         deleted: Passages that are there no more.
     """
@@ -88,6 +90,7 @@ def index_passages(
     max_failures: float = MAX_FAILURES,
     rule: ChangeRule = ADD_ONLY,
     timeout: float = 0.0,
+    assemble: bool = True,
 ) -> IndexReport:
     """Add passages to an index and bring its snapshot up to date.
 
@@ -111,6 +114,7 @@ def index_passages(
             of them, judged from the twentieth on.
         rule: What may become of passages that are there.
         timeout: Seconds to wait for another writer.
+        assemble: Bring the snapshot up to date now; else `assemble_index` will.
 
     Raises:
         DataError: The input is malformed, an id comes twice with different text, or there is none.
@@ -134,26 +138,33 @@ def index_passages(
         work = _compute(store, extractor, embedder, workers, tell, max_failures)
         waiting = store.unextracted(extractor.fingerprint)
         _check_some_complete(index, store, extractor, waiting, work)
-        changed = _assemble(index, store, embedder, workers, tell)
-        snapshot = open_current(index)
-        missing = store.count() - snapshot.passages
+        changed = assemble and _assemble(index, store, embedder, workers, tell)
+        report = report_of(index, store, changed)
         if work.stopped is not None:
             raise BudgetExceeded(
-                f"{index}: {snapshot.passages} of {store.count()} passages are extracted and can "
+                f"{index}: {report.passages} of {store.count()} passages are extracted and can "
                 f"be searched; {work.stopped}"
             )
-        return IndexReport(
-            passages=snapshot.passages,
+        return replace(
+            report,
             added=changes.added,
             computed=work.done,
-            entities=snapshot.entities,
-            changed=changed,
             empty=work.empty,
             failed=work.failed,
-            missing=missing,
             replaced=changes.replaced,
             deleted=changes.deleted,
         )
+
+
+def report_of(index: Path, store: Store, changed: bool) -> IndexReport:
+    """What an index holds after a change, without what the change did."""
+    try:
+        live = open_current(index)
+        passages, entities = live.passages, live.entities
+    except IndexNotFoundError:  # nothing is assembled yet
+        passages, entities = 0, 0
+    missing = store.count() - passages
+    return IndexReport(passages, 0, 0, entities, changed, missing=missing)
 
 
 def _check_some_complete(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphmem.errors import ConfigError
@@ -15,6 +15,7 @@ from graphmem.indexing.indexer import (
     IndexReport,
     assemble_index,
     check_fingerprints,
+    report_of,
 )
 from graphmem.indexing.sentences import sentence_hashes
 from graphmem.indexing.writer_lock import writer_lock
@@ -53,6 +54,7 @@ def delete_passages(
     where: Filter | None = None,
     timeout: float = 0.0,
     progress: Progress | None = None,
+    assemble: bool = True,
 ) -> IndexReport:
     """Take passages out of an index: no search finds them from now on.
 
@@ -67,6 +69,7 @@ def delete_passages(
         where: Passages whose metadata fulfils this filter (`storage.filters`).
         timeout: Seconds to wait for another writer.
         progress: Told of the stages "assemble", "facts" and "synonymy".
+        assemble: Bring the snapshot up to date now; else `update_index` will.
 
     Raises:
         ConfigError: Nothing is named, or `where` is no filter.
@@ -80,17 +83,28 @@ def delete_passages(
         raise ConfigError("nothing to delete: name ids, documents or values of metadata")
     with _opened(index, embedder, timeout) as store:
         deleted = store.delete(store.select(ids, documents, where))
-        changed = assemble_index(index, store, embedder, progress)
-        snapshot = open_current(index)
-        return IndexReport(
-            passages=snapshot.passages,
-            added=0,
-            computed=0,
-            entities=snapshot.entities,
-            changed=changed,
-            missing=store.count() - snapshot.passages,
-            deleted=deleted,
-        )
+        changed = assemble and assemble_index(index, store, embedder, progress)
+        return replace(report_of(index, store, changed), deleted=deleted)
+
+
+def update_index(
+    index: Path, embedder: Embedder, *, timeout: float = 0.0, progress: Progress | None = None
+) -> bool:
+    """Bring the snapshot up to what was added and deleted without; whether it was behind.
+
+    Args:
+        index: The index folder.
+        embedder: What the index was made with.
+        timeout: Seconds to wait for another writer.
+        progress: Told of the stages "assemble", "facts" and "synonymy".
+
+    Raises:
+        IndexLockedError: Another process is writing to the index.
+        StorageError: The folder cannot be written.
+    """
+    with _opened(index, embedder, timeout) as store:
+        begun = "extractor" in store.meta()  # else nothing was ever added
+        return begun and assemble_index(index, store, embedder, progress)
 
 
 def compact_index(
@@ -131,8 +145,9 @@ def compact_index(
 
 @contextmanager
 def _opened(index: Path, embedder: Embedder, timeout: float) -> Iterator[Store]:
-    """The store of a finished index, with the lock."""
-    open_current(index)
+    """The store of an index, with the lock."""
+    if not (index / STORE).exists():
+        open_current(index)  # says what is missing
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
         check_fingerprints(index, store.meta(), {"embedder": embedder.fingerprint})
         yield store

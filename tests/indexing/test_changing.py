@@ -204,6 +204,56 @@ def test_an_empty_index_answers_nothing_in_every_way(tmp_path):
     assert memory.search("Bob").hits[0].passage.id == "b"
 
 
+def test_a_batch_of_changes_makes_one_snapshot(tmp_path):
+    memory = opened(tmp_path / "i")
+    with memory.batch():
+        for name in "abc":
+            report = memory.add([Passage(name, f"Ada met {name}.", metadata={"name": name})])
+            assert (report.added, report.changed) == (1, False)
+        assert (report.passages, report.missing) == (0, 3)
+        with memory.batch():
+            memory.update(Passage("a", "Bob met Cid."))
+        assert memory.delete(where={"name": "b"}).deleted == 1
+        with pytest.raises(IndexNotFoundError):
+            memory.search("Ada")
+    assert live_snapshot(tmp_path / "i").name == "snapshot-000001"
+    fresh = opened(tmp_path / "fresh")
+    fresh.add([Passage("a", "Bob met Cid."), Passage("c", "Ada met c.", metadata={"name": "c"})])
+    assert columns(tmp_path / "i") == columns(tmp_path / "fresh")
+
+
+def test_what_ends_a_batch_early_loses_nothing(tmp_path):
+    memory = opened(tmp_path / "i")
+    with pytest.raises(ZeroDivisionError), memory.batch():
+        memory.add([Passage("a", "Ada met Bob.")])
+        raise ZeroDivisionError
+    assert len(memory.search("Ada").hits) == 1
+    batch = memory.batch()
+    batch.__enter__()
+    memory.add([Passage("b", "Ada met Cid.")])
+    again = opened(tmp_path / "i")  # as if the process had been killed
+    assert len(again.search("Ada").hits) == 1 and again.verify().behind
+    again.add([Passage("c", "Ada met Oslo.")])
+    assert len(again.search("Ada").hits) == 3
+    batch.__exit__(None, None, None)
+
+
+def test_a_batch_without_a_change_changes_nothing(tmp_path):
+    memory = opened(tmp_path / "i")
+    with memory.batch():
+        pass
+    assert not (tmp_path / "i").exists()
+    with pytest.raises(DataError), memory.batch():
+        memory.add([])
+    with pytest.raises(IndexNotFoundError):
+        memory.search("Ada")
+    memory.add([Passage("a", "Ada met Bob.")])
+    before = live_snapshot(tmp_path / "i")
+    with memory.batch():
+        memory.add([Passage("a", "Ada met Bob.")])
+    assert live_snapshot(tmp_path / "i") == before
+
+
 def test_compact_leaves_no_byte_of_what_was_deleted(tmp_path):
     index = tmp_path / "i"
     memory = opened(index)
