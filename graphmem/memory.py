@@ -187,7 +187,19 @@ class GraphMemory(Asking):
         >>> answer.text, answer.passages
         ('Ridley Scott', ('1',))
         """
+        if not isinstance(path, str | PathLike):
+            raise ConfigError(f"path must name a folder, not {path!r}")
         folder = Path(path)
+        for name, given, method in (
+            ("embedder", embedder, "embed"),
+            ("extractor", extractor, "extract"),
+            ("fact_filter", fact_filter, "keep"),
+            ("reranker", reranker, "score"),
+        ):
+            if not (given is None or isinstance(given, str) or hasattr(given, method)):
+                raise ConfigError(
+                    f"{name} must be a name or an object with the method {method}, not {given!r}"
+                )
         if isinstance(fact_filter, str) and fact_filter not in FACT_FILTERS:
             raise ConfigError(f"no fact filter {fact_filter!r}: {', '.join(FACT_FILTERS)}")
         found = find_models(folder, embedder, spacy_model, extractor, sentences)
@@ -569,6 +581,8 @@ class GraphMemory(Asking):
         max_failures: float,
         timeout: float,
     ) -> IndexReport:
+        if workers is not None and (not isinstance(workers, int) or workers < 1):
+            raise ConfigError(f"workers must be 1 or more, or None, not {workers!r}")
         read = ReadReport() if report is None else report
         passages = self._some(self._passages(sources, passage_tokens, overlap, read, reading))
         self.prepare(progress)
@@ -819,7 +833,7 @@ class GraphMemory(Asking):
         >>> [hit.passage.id for hit in found.hits]
         ['2']
         """
-        questions = [question] if isinstance(question, str) else question
+        questions = [question] if isinstance(question, str) else _checked_questions(question)
         rankings = self._selecting(filter).search(questions, k, self._config(preset))
         self._language.flush()
         return rankings[0] if isinstance(question, str) else rankings
@@ -842,6 +856,8 @@ class GraphMemory(Asking):
         Raises:
             ConfigError: As for `search`.
         """
+        if not isinstance(question, str):
+            raise ConfigError(f"question must be a string, not {question!r}")
         return explain(self._selecting(filter), question, k, self._config(preset))
 
     def stats(self) -> dict[str, Any]:
@@ -860,7 +876,23 @@ class GraphMemory(Asking):
             return store.failures(extractor)
 
     def _config(self, preset_: Preset) -> SearchConfig:
+        if not isinstance(preset_, str | SearchConfig):
+            raise ConfigError(f"preset must be a name or a configuration, not {preset_!r}")
         config = preset(preset_) if isinstance(preset_, str) else preset_
         if isinstance(config, HippoRag2Config) and self._fact_filter == "margin":
             return replace(config, margin=_MARGIN, least_cosine=_LEAST_COSINE)
         return config
+
+
+def _checked_questions(questions: Any) -> list[str]:
+    """A list of questions.
+
+    Raises:
+        ConfigError: It is none; names what is in its place.
+    """
+    if not isinstance(questions, list | tuple):
+        raise ConfigError(f"a question is a string, or a list of strings, not {questions!r}")
+    for number, question in enumerate(questions, start=1):
+        if not isinstance(question, str):
+            raise ConfigError(f"question {number} must be a string, not {question!r}")
+    return list(questions)

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
+from typing import Final
 
 import numpy as np
 import regex
+from bm25s.stopwords import STOPWORDS_EN_PLUS
 from numpy.typing import NDArray
 
 from graphmem.base.dates import find_dates
 from graphmem.base.identifiers import find_identifiers
-from graphmem.base.text import compatible, token_spans, tokens, visible
+from graphmem.base.text import compatible, normalise_token, token_spans, tokens, visible
 from graphmem.graph.entity_dictionary import (
     EntityDictionary,
+    Matches,
     TokenColumns,
     TokenHasher,
     find_names,
 )
 
 _LONG_NAME = regex.compile(r"(?<![\w'’-])\p{Lu}\p{Ll}{6,40}(?![\w'’-])")
+_FRAGMENTS: Final = {"ain", "don", "ll", "ma", "re", "ve", "won", *"dmosty"}
+_QUESTION_WORDS: Final = frozenset({*STOPWORDS_EN_PLUS, "whose"} - _FRAGMENTS)
+"""Words of which questions are made, as `normalise_token` has them."""
+_AFTER_NOUNS: Final = frozenset({"about", "by", "for", "from", "of", "on", "with"})
+"""Words before which a single word at the start is what is asked for: "Film about Ada"."""
+_QUOTES: Final = frozenset("\"'“”„‟‘‚‛«»‹›「『《")
 _SHOUTED = 3  # words; shorter questions in capitals may be abbreviations
 
 
@@ -42,7 +51,10 @@ def link_questions(
 ) -> list[Linked]:
     """Find the names in each of the questions.
 
-    Names are recognised by their capitals. A question without capitals inside, or with nothing
+    Names are recognised by their capitals. A capital at the start of a sentence says little: there
+    a single word is a name where it is none of those that questions are made of ("Who"), and where
+    the corpus writes it as one more often or nothing else is named; in quotes it is one. A question
+    without capitals inside, or with nothing
     else, or whose capitals begin no known name ("the CEO of ibm"), tells by them nothing: there
     the names count that the corpus writes as names more often than in small letters.
     """
@@ -94,8 +106,10 @@ def _link(
     proper_counts: bool,
 ) -> list[Linked]:
     columns = hasher.columns(questions)
+    roles = _roles(questions, columns)
     _mark_identifiers(questions, columns)
     found = find_names(dictionary, columns, initial_counts=True, proper_counts=proper_counts)
+    found = _without_question_words(dictionary, columns, found, roles)
     change = np.zeros(columns.hashes.size + 1, dtype=np.int64)
     np.add.at(change, found.starts, 1)
     np.add.at(change, found.starts + found.lengths, -1)
@@ -109,6 +123,58 @@ def _link(
         rest = " ".join(word for word, inside in words if not inside)
         linked.append(Linked(np.unique(found.entities[first:last]), rest))
     return linked
+
+
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    """What single tokens of questions are, bool [T] each.
+
+    Attributes:
+        asking: Words that questions are made of, neither in quotes nor with a capital inside.
+        common: At the start and not in quotes, where a capital says little.
+        noun: Of these, before a word that a noun goes with: "Film about".
+    """
+
+    asking: NDArray[np.bool_]
+    common: NDArray[np.bool_]
+    noun: NDArray[np.bool_]
+
+
+def _roles(questions: Sequence[str], columns: TokenColumns) -> _Roles:
+    """Find them; words that questions are made of do not count as written with a capital."""
+    words, following, quotes = [], [], []
+    for question in map(compatible, questions):
+        spans = token_spans(question)
+        own = [normalise_token(question[start:end]) for start, end in spans]
+        words += own
+        following += [*own[1:], ""][: len(own)]
+        quotes += [start > 0 and question[start - 1] in _QUOTES for start, _ in spans]
+    quoted = np.array(quotes, dtype=np.bool_)
+    common = columns.initial & ~quoted
+    function = np.array([word in _QUESTION_WORDS for word in words], dtype=np.bool_)
+    columns.marked[function & common] = False
+    noun = np.array([word in _AFTER_NOUNS for word in following], dtype=np.bool_)
+    return _Roles(function & ~columns.marked & ~quoted, common, common & noun)
+
+
+def _without_question_words(
+    dictionary: EntityDictionary, columns: TokenColumns, found: Matches, roles: _Roles
+) -> Matches:
+    """The names without single words of a question that only look like names."""
+    alone = found.lengths == 1
+    asking = alone & roles.asking[found.starts]
+    common = alone & roles.common[found.starts] & ~asking
+    doubtful = common & (~dictionary.proper[found.names] | roles.noun[found.starts])
+    question = np.searchsorted(columns.offsets, found.starts, side="right")
+    named = np.isin(question, question[~asking & ~doubtful])
+    kept = ~asking & ~(doubtful & named)
+    return replace(
+        found,
+        starts=found.starts[kept],
+        lengths=found.lengths[kept],
+        names=found.names[kept],
+        entities=found.entities[kept],
+    )
 
 
 def _with_days(dictionary: EntityDictionary, hasher: TokenHasher, question: str) -> str:

@@ -70,6 +70,6 @@ def require_depth(depth: int) -> int:
     Raises:
         ConfigError: It is below 1.
     """
-    if depth < 1:
-        raise ConfigError(f"rerank depth must be 1 or more, not {depth}")
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise ConfigError(f"rerank depth must be 1 or more, not {depth!r}")
     return depth

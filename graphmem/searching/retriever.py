@@ -311,6 +311,8 @@ def require_positive(k: int) -> None:
     Raises:
         ConfigError: It is below 1.
     """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise ConfigError(f"k must be an integer, not {k!r}")
     if k < 1:
         raise ConfigError(f"k must be 1 or more, not {k}")
 

@@ -118,12 +118,21 @@ def sorted_sources(sources: Any) -> tuple[list[Passage], list[str]]:
     passages, paths = [], []
     for number, item in enumerate(sources, 1):
         if isinstance(item, Passage):
-            passages.append(item)
+            passages.append(_of_strings(item, number))
         elif isinstance(item, str | os.PathLike):
             paths.append(os.fspath(item))
         else:
             raise _no_passage(item, number)
     return passages, paths
+
+
+def _of_strings(passage: Passage, number: int) -> Passage:
+    """The passage, which can be cut and counted; what it holds is checked where it is stored."""
+    for name in ("id", "text", "title"):
+        value = getattr(passage, name)
+        if not isinstance(value, str):
+            raise DataError(f"item {number}: {name!r} must be a string, it is {_shown(value)}")
+    return passage
 
 
 def _no_passage(item: Any, number: int) -> DataError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graphmem.errors import DataError
 from graphmem.types import Extraction, Passage, Triple
+
+_DEEPEST = 100
 
 
 def checked_metadata(passage: Passage) -> str:
@@ -26,6 +28,10 @@ def checked_metadata(passage: Passage) -> str:
             raise DataError(f"{name!r} must not be blank", place)
     if not isinstance(passage.position, int) or not 0 <= passage.position < 1 << 63:
         raise DataError(f"'position' must be an integer from 0, it is {passage.position!r}", place)
+    if not isinstance(passage.metadata, Mapping):
+        raise DataError(f"'metadata' must be a mapping, it is {passage.metadata!r}", place)
+    for path, value in _no_json(passage.metadata, "metadata"):
+        raise DataError(f"{path} must hold JSON values and strings as keys, not {value!r}", place)
     try:
         metadata = json.dumps(
             dict(passage.metadata), ensure_ascii=False, sort_keys=True, allow_nan=False
@@ -36,6 +42,23 @@ def checked_metadata(passage: Passage) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"'metadata' must hold JSON values: {error}", place) from error
     return metadata
+
+
+def _no_json(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Where in a value something stands that JSON does not have."""
+    if depth > _DEEPEST:
+        return  # what is nested without end is told by the one who writes it
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                yield path, key
+            else:
+                yield from _no_json(inner, f"{path}[{key!r}]", depth + 1)
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _no_json(inner, f"{path}[{number}]", depth + 1)
+    elif not (value is None or isinstance(value, str | int | float)):
+        yield path, value
 
 
 def read_passage(row: Sequence[Any]) -> Passage:
