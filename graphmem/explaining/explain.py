@@ -21,7 +21,7 @@ from graphmem.searching.hipporag import Walk
 from graphmem.searching.retriever import Retriever, require_positive
 from graphmem.searching.second_stage import FEATURES, parts_of_odds
 from graphmem.searching.seeds import top_rows
-from graphmem.searching.trace import Trace
+from graphmem.searching.trace import GraphWalk, NameWalk, PhraseWalk, Trace
 from graphmem.sources.markup import Reading, read
 from graphmem.types import Hit, Ranking
 
@@ -142,8 +142,8 @@ def explain(
     require_positive(k)
     (trace,) = retriever.trace([question], config)
     ranking = retriever.ranking(trace, k)
-    if trace.phrases is not None and isinstance(config, HippoRagConfig):
-        found = _explain_phrases(retriever, trace, trace.phrases, config, ranking, seeds)
+    if isinstance(trace.walk, PhraseWalk) and isinstance(config, HippoRagConfig):
+        found = _explain_phrases(retriever, trace, trace.walk.phrases, config, ranking, seeds)
     else:
         found = _explain_passages(retriever, trace, config, ranking, seeds)
     moves = _moves(trace, retriever.hit_rows(trace, k))
@@ -155,7 +155,7 @@ def _explain_passages(
     retriever: Retriever, trace: Trace, config: SearchConfig, ranking: Ranking, seeds: int
 ) -> Explanation:
     """The reasons of a ranking by likeness, or by a walk that ends at the passages."""
-    walk = trace.walk or _walk_over_names(retriever, trace, config)
+    walk = _walk_to_passages(retriever, trace, config)
     if walk is None:
         # All of the score is the likeness of question and passage.
         hits = tuple(HitExplanation(hit, 0.0, 1.0) for hit in ranking.hits)
@@ -245,15 +245,17 @@ def _from_one(walk: Walk, row: int) -> NDArray[np.float32]:
     return replace(walk, restart=restart).mass()
 
 
-def _walk_over_names(retriever: Retriever, trace: Trace, config: SearchConfig) -> Walk | None:
-    """The walk of the default preset, whose retriever needs no adjacency matrix."""
-    snapshot = retriever.snapshot
-    if not isinstance(config, RetrievalConfig) or trace.seeds is None or trace.pull is None:
+def _walk_to_passages(retriever: Retriever, trace: Trace, config: SearchConfig) -> Walk | None:
+    """The walk; that of the default preset needed no adjacency matrix until now."""
+    if isinstance(trace.walk, GraphWalk):
+        return trace.walk.walk
+    if not isinstance(trace.walk, NameWalk) or not isinstance(config, RetrievalConfig):
         return None
+    snapshot = retriever.snapshot
     return Walk(
         snapshot.adjacency,
-        trace.seeds.restart_vector(snapshot.entities, snapshot.passages),
-        np.concatenate([np.ones(snapshot.entities, dtype=np.float32), trace.pull]),
+        trace.walk.seeds.restart_vector(snapshot.entities, snapshot.passages),
+        np.concatenate([np.ones(snapshot.entities, dtype=np.float32), trace.walk.pull]),
         snapshot.labels,
         config.damping,
         config.tolerance,
@@ -292,19 +294,14 @@ def _second_stage(
     retriever: Retriever, trace: Trace, config: SearchConfig, rows: NDArray[np.int64]
 ) -> list[tuple[tuple[Part, ...], str]]:
     """The features that moved each passage most, and the next name that moved it up."""
-    if (
-        trace.candidates is None
-        or trace.evidence is None
-        or trace.fact_parts is None
-        or trace.next_names is None
-        or not isinstance(config, RetrievalConfig)
-    ):
+    stage = trace.walk.stage if isinstance(trace.walk, NameWalk) else None
+    if stage is None or not isinstance(config, RetrievalConfig):
         return [((), "") for _ in rows]
-    parts = parts_of_odds(retriever.names.model, trace.evidence, config.specificity_half)
+    parts = parts_of_odds(retriever.names.model, stage.evidence, config.specificity_half)
     again = parts[:, -len(AGAIN_FEATURES) :].sum(axis=1)
-    parts = np.concatenate([parts, trace.fact_parts], axis=1)
+    parts = np.concatenate([parts, stage.fact_parts], axis=1)
     names = FEATURES + FACT_FEATURES
-    place = {int(row): i for i, row in enumerate(trace.candidates)}
+    place = {int(row): i for i, row in enumerate(stage.candidates)}
     moved: list[tuple[tuple[Part, ...], str]] = []
     for row in rows:
         i = place.get(int(row))
@@ -312,7 +309,7 @@ def _second_stage(
             moved.append(((), ""))
             continue
         most = np.argsort(-np.abs(parts[i]), kind="stable")[:_PARTS]
-        name = int(trace.next_names[i]) if again[i] > 0 else -1
+        name = int(stage.next_names[i]) if again[i] > 0 else -1
         moved.append(
             (
                 tuple(Part(names[f], float(parts[i, f])) for f in most),

@@ -24,15 +24,15 @@ from graphmem.searching.asked_again import again_evidence, next_names, queries
 from graphmem.searching.candidates import Candidates
 from graphmem.searching.fact_evidence import FACT_FEATURES, fact_evidence
 from graphmem.searching.hipporag import FactSearcher
+from graphmem.searching.searcher import NO_ROWS, Asked
 from graphmem.searching.second_stage import TreeEnsemble, load_model, mixed_odds, rerank
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
-from graphmem.searching.trace import Trace
+from graphmem.searching.trace import NameWalk, SecondStage, Trace
 from graphmem.searching.walk_evidence import walk_evidence
 from graphmem.storage.snapshot import Snapshot
 
 _RARE = 10  # passages; a name of more is well known, and another word is another name
 _NOTHING = np.zeros(0, dtype=np.float32)
-_NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
 class NameSearcher:
@@ -48,35 +48,28 @@ class NameSearcher:
         self._facts = facts
         self._hasher = TokenHasher()
 
-    def trace(
-        self,
-        questions: Sequence[str],
-        cosines: NDArray[np.float32],
-        config: RetrievalConfig,
-    ) -> list[Trace]:
+    def trace(self, asked: Asked, config: RetrievalConfig) -> list[Trace]:
         """Walk for every question, and order the first passages by the second stage."""
-        walked = self.walks(questions, cosines, config)
+        walked = self.walks(asked.questions, asked.cosines, config)
         found = [candidates for _, candidates in walked if candidates is not None]
-        asked = self._asked_again(found)
-        both = [self._evidence(*each) for each in zip(found, asked, strict=True)]
+        again = self._asked_again(found)
+        both = [self._evidence(*each) for each in zip(found, again, strict=True)]
         evidence = [part for part, _ in both]
         # The trees see the candidates of all questions in one pass.
         odds = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
         borders = np.cumsum([len(rows) for rows in evidence])[:-1]
-        facts = self._fact_parts(found, asked, config)
+        facts = self._fact_parts(found, again, config)
         second = zip(both, np.split(odds, borders), facts, strict=True) if found else iter(())
         traces = []
         for trace, candidates in walked:
-            if candidates is not None:
-                (rows, again), part, stated = next(second)
+            if candidates is not None and isinstance(trace.walk, NameWalk):
+                (rows, names), part, stated = next(second)
                 odds_here = mixed_odds(part, rows, config.specificity_half) + stated.sum(axis=1)
+                stage = SecondStage(candidates.rows, rows, stated, names)
                 trace = replace(
                     trace,
                     scores=rerank(candidates, odds_here, trace.scores),
-                    candidates=candidates.rows,
-                    evidence=rows,
-                    fact_parts=stated,
-                    next_names=again,
+                    walk=replace(trace.walk, stage=stage),
                 )
             traces.append(trace)
         return traces
@@ -162,7 +155,7 @@ class NameSearcher:
         self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
     ) -> Trace:
         words = _scaled(self.lexical(question), config.nameless_words)
-        return Trace(question, "dense", cosine + words, _NO_ROWS)
+        return Trace(question, "dense", cosine + words, NO_ROWS)
 
     def _walk(
         self,
@@ -194,7 +187,8 @@ class NameSearcher:
         )
         walked = []
         for i, found in enumerate(linked):
-            trace = Trace(questions[i], "graph", mass[i], found.entities, seeds[i], pull[i])
+            walk = NameWalk(seeds[i], pull[i])
+            trace = Trace(questions[i], "graph", mass[i], found.entities, walk)
             candidates = None
             if config.candidates:
                 candidates = self._candidates(
@@ -249,7 +243,7 @@ class NameSearcher:
         subject_mass[about] = entity_mass(
             snapshot.graph, subjects[about], mass, damping=config.damping
         )
-        names, name_mass = _NO_ROWS, _NOTHING
+        names, name_mass = NO_ROWS, _NOTHING
         if rest:
             names, name_mass = next_names(
                 *(snapshot.graph, snapshot.df, rows, subjects, seeds.entities, mass),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,12 @@ from scipy.sparse import block_array, csr_array
 
 from graphmem.config import LinearRagConfig
 from graphmem.graph.entity_dictionary import TokenHasher
+from graphmem.graph.entity_linking import Linked
 from graphmem.protocols import Embedder
 from graphmem.searching.hipporag import Walk
+from graphmem.searching.searcher import Asked
 from graphmem.searching.seeds import min_max, top_rows
+from graphmem.searching.trace import GraphWalk, Trace
 from graphmem.storage.sentence_columns import Sentences, cut_sentences, find_entities
 from graphmem.storage.snapshot import Snapshot
 
@@ -222,3 +225,30 @@ class LinearSearcher:
         snapshot = self._snapshot
         start, end = snapshot.adjacency.indptr[passage + snapshot.entities :][:2]
         return np.sort(snapshot.adjacency.indices[start:end].astype(np.int64))
+
+
+class LinearRagSearcher:
+    """Walks from what sentences activate, for questions that name something."""
+
+    def __init__(
+        self, linear: LinearSearcher, link: Callable[[Sequence[str]], list[Linked]]
+    ) -> None:
+        """Take what spreads activation, and what links questions to entities."""
+        self._linear = linear
+        self._link = link
+
+    def trace(self, asked: Asked, config: LinearRagConfig) -> list[Trace]:
+        """Rank by a walk for every question that names something, else by vectors."""
+        entities = [found.entities for found in self._link(asked.questions)]
+        self._linear.prepare(entities, list(asked.cosines), config)
+        traces = []
+        for question, vector, cosine, rows in zip(
+            asked.questions, asked.vectors, asked.cosines, entities, strict=True
+        ):
+            if not rows.size:
+                traces.append(Trace(question, "dense", cosine, rows))
+                continue
+            walk = self._linear.walk(vector, rows, cosine, config)
+            mass = walk.mass()[len(walk.names) :]
+            traces.append(Trace(question, "graph", mass, rows, GraphWalk(walk)))
+        return traces

@@ -1,10 +1,14 @@
-"""Question to ranking: link, seed, walk, rank."""
+"""Question to ranking: embed, let the searcher of the preset score all passages, take the best.
+
+A new way of searching is a file with a `Searcher`, its configuration, and a line of `SEARCHERS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +27,14 @@ from graphmem.errors import ConfigError, IndexMismatchError
 from graphmem.protocols import Embedder, FactFilter, TextKind
 from graphmem.searching.candidates import Candidates
 from graphmem.searching.entity_walk import NameSearcher
-from graphmem.searching.hipporag import FactSearcher, Walk, within_margin
-from graphmem.searching.linearrag import LinearSearcher
-from graphmem.searching.scores import reciprocal_rank_fusion
+from graphmem.searching.fact_search import HippoRag2Searcher, HippoRagSearcher
+from graphmem.searching.hipporag import FactSearcher
+from graphmem.searching.linearrag import LinearRagSearcher, LinearSearcher
+from graphmem.searching.searcher import NO_ROWS, Asked, DenseSearcher, Searcher
 from graphmem.searching.trace import Trace
+from graphmem.searching.word_search import FusionSearcher, LexicalSearcher
 from graphmem.storage.snapshot import Snapshot
-from graphmem.types import Hit, Passage, Ranking, Triple
+from graphmem.types import Hit, Passage, Ranking
 
 _EMBEDDED = 128
 """Questions embedded in one call: texts of the same length run together."""
@@ -123,17 +129,19 @@ class Retriever:
                 raise ConfigError("the question is empty")
         if not self.snapshot.passages:  # all were deleted
             for question in questions:
-                yield Trace(question, "dense", _NO_SCORES, _NO_ROWS)
+                yield Trace(question, "dense", _NO_SCORES, NO_ROWS)
             return
-        if isinstance(config, RetrievalConfig) and config.route == "lexical":
+        searcher = self._searcher(config)
+        if isinstance(searcher, LexicalSearcher):  # it looks at words alone: nothing is embedded
             for question in questions:
-                yield Trace(question, "lexical", self.names.lexical(question), _NO_ROWS)
+                yield from searcher.trace(Asked([question], _NO_VECTORS, _NO_VECTORS), config)
             return
         size = max(1, min(_BLOCK, _BLOCK_CELLS // max(self.snapshot.passages, 1)))
         for part, vectors in self._embedded(questions):
             for start in range(0, len(part), size):
                 block = slice(start, start + size)
-                yield from self._trace_block(part[block], vectors[block], config)
+                cosines = self._cosines(vectors[block])
+                yield from searcher.trace(Asked(part[block], vectors[block], cosines), config)
 
     def _embedded(
         self, questions: Sequence[str]
@@ -156,60 +164,9 @@ class Retriever:
             self.embedder, [*map(visible, texts)], kind, self.snapshot.vectors.shape[1]
         )
 
-    def _trace_block(
-        self, questions: Sequence[str], vectors: NDArray[np.float32], config: SearchConfig
-    ) -> list[Trace]:
-        cosines = self._cosines(vectors)
-        match config:
-            case RetrievalConfig(route="dense"):
-                both = zip(questions, cosines, strict=True)
-                return [Trace(question, "dense", cosine, _NO_ROWS) for question, cosine in both]
-            case RetrievalConfig():
-                return self.names.trace(questions, cosines, config)
-            case HippoRag2Config():
-                return self._from_facts(questions, vectors, cosines, config)
-            case FusionConfig():
-                return [
-                    self._fused(question, cosine, config)
-                    for question, cosine in zip(questions, cosines, strict=True)
-                ]
-        linked = self.names.link(questions)
-        if isinstance(config, LinearRagConfig):
-            self._linear.prepare([found.entities for found in linked], list(cosines), config)
-        return [
-            self._trace(question, vector, cosine, found.entities, config)
-            for question, vector, cosine, found in zip(
-                questions, vectors, cosines, linked, strict=True
-            )
-        ]
-
-    def _fused(self, question: str, cosine: NDArray[np.float32], config: FusionConfig) -> Trace:
-        fused = reciprocal_rank_fusion([cosine, self.names.lexical(question)], config.constant)
-        return Trace(question, "fusion", fused, _NO_ROWS)
-
-    def _trace(
-        self,
-        question: str,
-        vector: NDArray[np.float32],
-        cosine: NDArray[np.float32],
-        entities: NDArray[np.int64],
-        config: SearchConfig,
-    ) -> Trace:
-        searcher = self._linear if isinstance(config, LinearRagConfig) else self.facts
-        if not entities.size:
-            return Trace(question, "dense", cosine, entities)
-        match searcher, config:
-            case LinearSearcher(), LinearRagConfig():
-                walk = searcher.walk(vector, entities, cosine, config)
-                return self._walked(question, entities, walk)
-            case FactSearcher(), HippoRagConfig():
-                names = [self.snapshot.labels[int(row)] for row in entities]
-                phrases = searcher.nearest_phrases(self._embed(names, "passage"))
-                scores = searcher.score_by_phrases(
-                    searcher.walk_over_phrases(phrases, config).mass()
-                )
-                return Trace(question, "graph", scores, entities, phrases=phrases)
-        raise ConfigError(f"no search is defined for {type(config).__name__}")
+    def _searcher(self, config: SearchConfig) -> Searcher[Any]:
+        kind = config.route if isinstance(config, RetrievalConfig) else type(config)
+        return SEARCHERS[kind](self)
 
     def candidates(
         self, questions: Sequence[str], config: RetrievalConfig
@@ -226,45 +183,6 @@ class Retriever:
             ModelError: The embedder failed.
         """
         return self.names.evidence(found)
-
-    def _from_facts(
-        self,
-        questions: Sequence[str],
-        vectors: NDArray[np.float32],
-        cosines: NDArray[np.float32],
-        config: HippoRag2Config,
-    ) -> list[Trace]:
-        searcher = self.facts
-        found = [searcher.best_facts(vector, config.facts) for vector in vectors]
-        near = [within_margin(c, config.margin, config.least_cosine) for _, c, _ in found]
-        kept = [rows[n] for (rows, _, _), n in zip(found, near, strict=True)]
-        scores = [scaled[n] for (_, _, scaled), n in zip(found, near, strict=True)]
-        facts = [tuple(searcher.table.triple(int(row)) for row in rows) for rows in kept]
-        if self.fact_filter is not None:
-            choices = self.fact_filter.keep(questions, facts)
-            chosen = [np.unique(np.array(choice, dtype=np.int64)) for choice in choices]
-            kept = [rows[c] for rows, c in zip(kept, chosen, strict=True)]
-            scores = [scaled[c] for scaled, c in zip(scores, chosen, strict=True)]
-            facts = [tuple(listed[i] for i in c) for listed, c in zip(facts, chosen, strict=True)]
-        traces = []
-        for i, question in enumerate(questions):
-            cosine = cosines[i]
-            if kept[i].size:
-                walk = searcher.walk_from_facts(kept[i], scores[i], cosine, config)
-                traces.append(self._walked(question, _NO_ROWS, walk, facts[i]))
-            else:
-                traces.append(Trace(question, "dense", cosine, _NO_ROWS))
-        return traces
-
-    def _walked(
-        self,
-        question: str,
-        entities: NDArray[np.int64],
-        walk: Walk,
-        facts: tuple[Triple, ...] = (),
-    ) -> Trace:
-        scores = walk.mass()[len(walk.names) :]
-        return Trace(question, "graph", scores, entities, walk=walk, facts=facts)
 
     @cached_property
     def facts(self) -> FactSearcher:
@@ -288,8 +206,13 @@ class Retriever:
         return NameSearcher(self.snapshot, self.embedder, facts)
 
     @cached_property
-    def _linear(self) -> LinearSearcher:
+    def linear(self) -> LinearSearcher:
+        """Spreads activation over sentences."""
         return LinearSearcher(self.snapshot, self.embedder)
+
+    def embedded_names(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors of names, as phrases are embedded, float32 [n, d]."""
+        return self._embed(names, "passage")
 
     def _cosines(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cosine of q questions with all passages, [q, P]."""
@@ -317,5 +240,18 @@ def require_positive(k: int) -> None:
         raise ConfigError(f"k must be 1 or more, not {k}")
 
 
-_NO_ROWS = np.zeros(0, dtype=np.int64)
 _NO_SCORES = np.zeros(0, dtype=np.float32)
+_NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
+
+SEARCHERS: Final[Mapping[str | type, Callable[[Retriever], Searcher[Any]]]] = {
+    "graph": lambda r: r.names,
+    "dense": lambda r: DenseSearcher(),
+    "lexical": lambda r: LexicalSearcher(r.snapshot),
+    FusionConfig: lambda r: FusionSearcher(r.snapshot),
+    LinearRagConfig: lambda r: LinearRagSearcher(r.linear, r.names.link),
+    HippoRag2Config: lambda r: HippoRag2Searcher(r.facts, r.fact_filter),
+    HippoRagConfig: lambda r: HippoRagSearcher(
+        r.facts, r.snapshot.labels, r.names.link, r.embedded_names
+    ),
+}
+"""How each configuration searches; those of `RetrievalConfig` by their route."""

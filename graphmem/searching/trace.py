@@ -1,4 +1,4 @@
-"""What led to one ranking."""
+"""What led to one ranking: its scores, and for each way of searching where they come from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,53 @@ from numpy.typing import NDArray
 from graphmem.searching.hipporag import Walk
 from graphmem.searching.seeds import Seeds, top_rows
 from graphmem.types import Route, Triple
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStage:
+    """What the second stage knew of n passages, in the order of the walk.
+
+    Attributes:
+        candidates: Their rows, int64 [n].
+        evidence: Their features, float32 [n, len(FEATURES)].
+        fact_parts: What facts added to the log-odds of each, float32 [n, len(FACT_FEATURES)].
+        next_names: Row of the next name that speaks most for each, -1 where none does, int64 [n].
+    """
+
+    candidates: NDArray[np.int64]
+    evidence: NDArray[np.float32]
+    fact_parts: NDArray[np.float32]
+    next_names: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class NameWalk:
+    """A walk over names and passages.
+
+    Attributes:
+        seeds: Where it restarted.
+        pull: How much it liked each passage, float32 [P].
+        stage: What ordered the first passages after it; None where nothing did.
+    """
+
+    seeds: Seeds
+    pull: NDArray[np.float32]
+    stage: SecondStage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphWalk:
+    """A walk over another graph that ends at the passages, and the facts it started from."""
+
+    walk: Walk
+    facts: tuple[Triple, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseWalk:
+    """A walk over phrases alone: the phrase that each entity was linked to, int64 [a]."""
+
+    phrases: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +81,7 @@ class Trace:
         route: How the passages were scored.
         scores: Score of every passage, float32 [P].
         entities: Rows of the entities that the question names, int64 [a].
-        seeds: Where the walk restarted; None where there was no walk.
-        pull: How much the walk liked each passage, float32 [P]; None where there was no walk.
-        walk: The walk, where it was over another graph than that of names and passages.
-        facts: The facts it started from.
-        candidates: Rows of the passages that the second stage ordered, int64 [n], in the order of
-            the walk; None where there was no second stage.
-        evidence: Their features, float32 [n, len(FEATURES)].
-        fact_parts: What facts added to the log-odds of each, float32 [n, len(FACT_FEATURES)].
-        next_names: Row of the next name that speaks most for each, -1 where none does, int64 [n].
-        phrases: In preset hipporag the phrase that each of `entities` was linked to, int64 [a].
+        walk: The walk; None where the scores are similarities.
         reread: What a reranker did after all this; None where there was none.
     """
 
@@ -51,16 +89,13 @@ class Trace:
     route: Route
     scores: NDArray[np.float32]
     entities: NDArray[np.int64]
-    seeds: Seeds | None = None
-    pull: NDArray[np.float32] | None = None
-    walk: Walk | None = None
-    facts: tuple[Triple, ...] = ()
-    candidates: NDArray[np.int64] | None = None
-    evidence: NDArray[np.float32] | None = None
-    fact_parts: NDArray[np.float32] | None = None
-    next_names: NDArray[np.int64] | None = None
-    phrases: NDArray[np.int64] | None = None
+    walk: NameWalk | GraphWalk | PhraseWalk | None = None
     reread: Reread | None = None
+
+    @property
+    def facts(self) -> tuple[Triple, ...]:
+        """The facts it started from, where it did."""
+        return self.walk.facts if isinstance(self.walk, GraphWalk) else ()
 
     def best_rows(self, count: int) -> NDArray[np.int64]:
         """Rows of the `count` best passages, best first.

@@ -39,8 +39,8 @@ def test_hops(tiny):
 
 def test_the_score_is_the_mass_of_the_walk(tiny, tiny_snapshot):
     (trace,) = tiny.trace([HOPS], replace(DEFAULT, tolerance=1e-6, candidates=0))
-    restart = trace.seeds.restart_vector(9, 8)
-    pull = np.concatenate([np.ones(9, dtype=np.float32), trace.pull])
+    restart = trace.walk.seeds.restart_vector(9, 8)
+    pull = np.concatenate([np.ones(9, dtype=np.float32), trace.walk.pull])
     mass = personalized_pagerank(
         *(tiny_snapshot.adjacency, restart, pull), damping=DEFAULT.damping, tolerance=1e-6
     )
