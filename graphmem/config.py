@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from graphmem.errors import ConfigError
 from graphmem.types import Route
@@ -57,9 +60,42 @@ class Options:
                 raise ConfigError(f"{option.name} must be {said}, not {value!r}")
 
 
+C = TypeVar("C", bound=Options)
+RENAMED: Final[Mapping[str, str]] = {"pull": "preference", "word_pull": "word_preference"}
+"""Options that had another name before 0.2.0; the old ones work for one release, and warn."""
+
+
+def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their names of today; an old name warns, and counts where both are given.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True):
+    ...     renamed({"pull": 2.0, "damping": 0.5})
+    {'damping': 0.5, 'preference': 2.0}
+    """
+    old = [name for name in options if name in RENAMED]
+    for name in old:
+        said = f"the option {name} is called {RENAMED[name]} now; the old name ends with 0.3.0"
+        warnings.warn(said, DeprecationWarning, stacklevel=4)
+    kept = {name: value for name, value in options.items() if name not in RENAMED}
+    return {**kept, **{RENAMED[name]: options[name] for name in old}}
+
+
+def _with_old_names(config: type[C]) -> type[C]:
+    """The same class, made with the old names of options too."""
+    make = config.__init__
+
+    def __init__(self: C, *values: Any, **options: Any) -> None:
+        make(self, *values, **(renamed(options) if options.keys() & RENAMED.keys() else options))
+
+    config.__init__ = functools.wraps(make)(__init__)  # type: ignore[method-assign, assignment]
+    return config
+
+
 _ROUTES: Final = tuple(route for route in get_args(Route) if route != "fusion")
 
 
+@_with_old_names
 @dataclass(frozen=True, slots=True)
 class RetrievalConfig(Options):
     """How a question becomes a ranking.
@@ -80,9 +116,10 @@ class RetrievalConfig(Options):
         lexical_power: Min-max scaled BM25 scores are raised to this power; in [0, 100].
         passage_seeds: How many of the best passages are seeds, of each kind; an integer in [1,
             1e+06].
-        pull: The walk prefers a passage by exp(pull * cosine + word_pull * b); in [0, 20].
-        word_pull: b is the BM25 of the question's words outside its names, divided by the best:
-            what is asked about the names; in [0, 20].
+        preference: The walk prefers a passage by exp(preference * cosine + word_preference * b);
+            in [0, 20].
+        word_preference: b is the BM25 of the question's words outside its names, divided by the
+            best: what is asked about the names; in [0, 20].
         nameless_words: Where a question names nothing there is no walk: a passage scores its cosine
             plus this times its BM25, divided by the best; in [0, 20].
         tolerance: Bound on the L1 error of the walk; in [1e-06, 1].
@@ -101,8 +138,8 @@ class RetrievalConfig(Options):
     dense_power: float = _real(8.0, 0, 100)
     lexical_power: float = _real(3.0, 0, 100)
     passage_seeds: int = _whole(200, 1, 1_000_000)
-    pull: float = _real(3.0, 0, 20)
-    word_pull: float = _real(1.5, 0, 20)
+    preference: float = _real(3.0, 0, 20)
+    word_preference: float = _real(1.5, 0, 20)
     nameless_words: float = _real(0.3, 0, 20)
     tolerance: float = _real(1e-2, 1e-6, 1)
     candidates: int = _whole(40, 0, 1000)

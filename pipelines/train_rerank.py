@@ -36,7 +36,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from graphmem import GraphMemory, Passage
 from graphmem.config import RetrievalConfig
-from graphmem.searching.second_stage import FEATURES, TreeEnsemble, mixed_odds
+from graphmem.searching.second_stage import FEATURES, TreeEnsemble, mixed_log_odds
 from graphmem.searching.seeds import top_rows
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -289,7 +289,7 @@ def recalls(
     for a in asked:
         order = np.arange(a.relevant.size)
         if model is not None and len(a.evidence):
-            odds = mixed_odds(model.scores(a.evidence), a.evidence, config.specificity_half)
+            odds = mixed_log_odds(model.scores(a.evidence), a.evidence, config.specificity_half)
             order = top_rows(odds, order.size)
         found.append(_recall(a.relevant[order], a.documents[order], len(a.gold)))
     return found

@@ -1,6 +1,6 @@
 """Every option of every preset has a range, which is checked and documented."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -13,6 +13,7 @@ from graphmem.config import (
     RetrievalConfig,
 )
 from graphmem.errors import ConfigError
+from graphmem.evaluation.runs.specification import override
 
 CONFIGS = [RetrievalConfig, HippoRag2Config, HippoRagConfig, LinearRagConfig, FusionConfig]
 OPTIONS = [(config, option) for config in CONFIGS for option in fields(config)]
@@ -52,3 +53,18 @@ def test_the_docstring_says_the_range(config, option):
 def test_an_option_with_choices_lists_them():
     with pytest.raises(ConfigError, match="route must be one of graph, dense, lexical, not 'x'"):
         RetrievalConfig(route="x")
+
+
+def test_old_names_of_options_work_and_warn():
+    with pytest.warns(DeprecationWarning, match="pull is called preference now"):
+        config = RetrievalConfig(pull=2, damping=0.6)
+    assert config == RetrievalConfig(preference=2, damping=0.6)
+    with pytest.warns(DeprecationWarning, match="word_preference"):
+        changed = replace(config, word_pull=1)
+    assert changed == replace(config, word_preference=1)
+    with pytest.warns(DeprecationWarning), pytest.raises(ConfigError, match="preference must be"):
+        RetrievalConfig(pull=-1)
+    with pytest.warns(DeprecationWarning):
+        assert override("default", {"pull": 2.0}).preference == 2.0
+    with pytest.raises(TypeError):
+        RetrievalConfig(push=1)

@@ -19,7 +19,7 @@ from graphmem.searching.asked_again import AGAIN_FEATURES
 from graphmem.searching.fact_evidence import FACT_FEATURES
 from graphmem.searching.hipporag import Walk
 from graphmem.searching.retriever import Retriever, require_positive
-from graphmem.searching.second_stage import FEATURES, parts_of_odds
+from graphmem.searching.second_stage import FEATURES, parts_of_log_odds
 from graphmem.searching.seeds import top_rows
 from graphmem.searching.trace import GraphWalk, NameWalk, PhraseWalk, Trace
 from graphmem.sources.markup import Reading, read
@@ -154,10 +154,10 @@ def explain(
 def _explain_passages(
     retriever: Retriever, trace: Trace, config: SearchConfig, ranking: Ranking, seeds: int
 ) -> Explanation:
-    """The reasons of a ranking by likeness, or by a walk that ends at the passages."""
+    """The reasons of a ranking by similarity, or by a walk that ends at the passages."""
     walk = _walk_to_passages(retriever, trace, config)
     if walk is None:
-        # All of the score is the likeness of question and passage.
+        # All of the score is the similarity of question and passage.
         hits = tuple(HitExplanation(hit, 0.0, 1.0) for hit in ranking.hits)
         return Explanation(ranking, (), hits)
     restart = walk.restart
@@ -165,13 +165,15 @@ def _explain_passages(
     contributions = seed_contributions(
         walk.adjacency,
         restart,
-        walk.pull,
+        walk.preference,
         targets,
         damping=walk.damping,
     )
     starts = contributions.argmax(axis=0).astype(np.int64)
     nodes = _strong_nodes(walk, trace.scores, starts, targets)
-    paths = strongest_paths(walk.adjacency, walk.pull, nodes, starts, targets, damping=walk.damping)
+    paths = strongest_paths(
+        walk.adjacency, walk.preference, nodes, starts, targets, damping=walk.damping
+    )
     # A passage that no seed reaches has no score and no path.
     paths = [path if contributions[:, i].any() else [] for i, path in enumerate(paths)]
     moved = _second_stage(retriever, trace, config, targets - len(walk.names))
@@ -217,7 +219,7 @@ def _explain_phrases(
     strong = np.concatenate([top_rows(masses.sum(axis=0), _PATH_PASSAGES), ends[there], rows])
     nodes = np.unique(np.concatenate([walk.adjacency[strong].indices, strong]))
     found = strongest_paths(
-        walk.adjacency, walk.pull, nodes, rows[best[there]], ends[there], damping=walk.damping
+        walk.adjacency, walk.preference, nodes, rows[best[there]], ends[there], damping=walk.damping
     )
     paths: dict[int, list[int]] = dict(zip(there.tolist(), found, strict=True))
     reasons = []
@@ -255,7 +257,7 @@ def _walk_to_passages(retriever: Retriever, trace: Trace, config: SearchConfig) 
     return Walk(
         snapshot.adjacency,
         trace.walk.seeds.restart_vector(snapshot.entities, snapshot.passages),
-        np.concatenate([np.ones(snapshot.entities, dtype=np.float32), trace.walk.pull]),
+        np.concatenate([np.ones(snapshot.entities, dtype=np.float32), trace.walk.preference]),
         snapshot.labels,
         config.damping,
         config.tolerance,
@@ -297,7 +299,7 @@ def _second_stage(
     stage = trace.walk.stage if isinstance(trace.walk, NameWalk) else None
     if stage is None or not isinstance(config, RetrievalConfig):
         return [((), "") for _ in rows]
-    parts = parts_of_odds(retriever.names.model, stage.evidence, config.specificity_half)
+    parts = parts_of_log_odds(retriever.names.model, stage.evidence, config.specificity_half)
     again = parts[:, -len(AGAIN_FEATURES) :].sum(axis=1)
     parts = np.concatenate([parts, stage.fact_parts], axis=1)
     names = FEATURES + FACT_FEATURES

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import dijkstra
 
 def strongest_paths(
     adjacency: csr_array,
-    pull: NDArray[np.float32],
+    preference: NDArray[np.float32],
     nodes: NDArray[np.int64],
     starts: NDArray[np.int64],
     targets: NDArray[np.int64],
@@ -24,15 +24,15 @@ def strongest_paths(
 
     Args:
         adjacency: Symmetric weights, [n, n].
-        pull: How much the walk likes each node, [n].
+        preference: How much the walk likes each node, [n].
         nodes: Sorted nodes that a path may pass through, both ends among them, int64 [m].
         starts: int64 [t].
         targets: int64 [t].
         damping: Probability of going on, in (0, 1).
     """
     part = adjacency[nodes][:, nodes].tocoo()
-    out = adjacency[nodes] @ pull
-    likelihood = damping * part.data * pull[nodes][part.col] / out[part.row]
+    out = adjacency[nodes] @ preference
+    likelihood = damping * part.data * preference[nodes][part.col] / out[part.row]
     likelihood = np.maximum(likelihood, np.finfo(np.float32).tiny)
     costs = csr_array((-np.log(likelihood, dtype=np.float64), (part.row, part.col)), part.shape)
     sources, source_of = np.unique(np.searchsorted(nodes, starts), return_inverse=True)

@@ -1,9 +1,9 @@
-"""Personalized PageRank with a pull towards some nodes, by conjugate gradients.
+"""Personalized PageRank with a preference for some nodes, by conjugate gradients.
 
 The walk goes on with probability d (damping), from node i to j with probability
-P[i, j] = A[i, j] g[j] / D[i] where D = A g and g is the pull; else it restarts with distribution
-r. Its mass x solves (I - d P^T) x = r up to a factor. A is symmetric, so that the walk is
-reversible: with C = sqrt(g / D) and x = sqrt(g D) z the system becomes (I - d C A C) z =
+P[i, j] = A[i, j] g[j] / D[i] where D = A g and g is the preference; else it restarts with
+distribution r. Its mass x solves (I - d P^T) x = r up to a factor. A is symmetric, so that the walk
+is reversible: with C = sqrt(g / D) and x = sqrt(g D) z the system becomes (I - d C A C) z =
 r / sqrt(g D), symmetric and positive definite with condition number at most (1 + d) / (1 - d).
 Conjugate gradients (Hestenes & Stiefel 1952) need a third of the steps of power iteration, and
 the residual bounds the error: the columns of (I - d P^T)^-1 sum to at most 1 / (1 - d).
@@ -38,7 +38,7 @@ Step = Callable[[Vector], Vector]
 def personalized_pagerank(
     adjacency: csr_array,
     restart: Vector,
-    pull: Vector | None = None,
+    preference: Vector | None = None,
     *,
     damping: float = 0.5,
     tolerance: float = 1e-4,
@@ -50,7 +50,7 @@ def personalized_pagerank(
     Args:
         adjacency: Symmetric weights >= 0, [n, n].
         restart: Restart distribution, >= 0, [n], sums to 1.
-        pull: How much the walk likes each node, > 0, [n]; None is 1 everywhere.
+        preference: How much the walk likes each node, > 0, [n]; None is 1 everywhere.
         damping: Probability of going on, in [0, 1).
         tolerance: Bound on the L1 error, from 1e-6, the rounding of the result.
 
@@ -64,10 +64,12 @@ def personalized_pagerank(
     >>> personalized_pagerank(ring + ring.T, np.full(4, 0.25, dtype=np.float32)).round(4).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
-    pulls = (np.ones_like(restart) if pull is None else pull)[:, None]
+    preferences = (np.ones_like(restart) if preference is None else preference)[:, None]
     if not _in_single(damping, tolerance):
-        adjacency, restart, pulls = (v.astype(np.float64) for v in (adjacency, restart, pulls))
-    step, root = _symmetric(adjacency, pulls, damping)
+        adjacency, restart, preferences = (
+            v.astype(np.float64) for v in (adjacency, restart, preferences)
+        )
+    step, root = _symmetric(adjacency, preferences, damping)
     going = restart[np.diff(adjacency.indptr) > 0].sum(keepdims=True)
     solution = _conjugate_gradients(
         step, restart[:, None] / root, root, _residual_bound(tolerance, going, damping), damping
@@ -82,7 +84,7 @@ def passage_pagerank(
     entities: Sequence[NDArray[np.int64]],
     entity_restart: Sequence[Vector],
     passage_restart: Vector,
-    pull: Vector,
+    preference: Vector,
     *,
     damping: float = 0.5,
     tolerance: float = 1e-4,
@@ -100,7 +102,7 @@ def passage_pagerank(
         entity_restart: For each walk the restart weight of each, float32 [a].
         passage_restart: Restart weight of every passage, float32 [P, q]; with those of its
             entities a column sums to 1.
-        pull: How much each walk likes each passage, > 0, float32 [P, q].
+        preference: How much each walk likes each passage, > 0, float32 [P, q].
         damping: Probability of going on, in [0, 1).
         tolerance: Bound on the L1 error, from 1e-6, the rounding of the result.
 
@@ -112,13 +114,13 @@ def passage_pagerank(
     """
     if not _in_single(damping, tolerance):
         return _on_all_nodes(
-            graph, entities, entity_restart, passage_restart, pull, damping, tolerance
+            graph, entities, entity_restart, passage_restart, preference, damping, tolerance
         )
     linked = graph.degrees > 0
     degrees = np.where(linked, graph.degrees, np.float32(1))[:, None]
-    scale = np.sqrt(pull / degrees)
-    root: Vector = np.sqrt(pull * degrees)
-    out = np.float32(1) / (graph.shared @ pull)
+    scale = np.sqrt(preference / degrees)
+    root: Vector = np.sqrt(preference * degrees)
+    out = np.float32(1) / (graph.shared @ preference)
     own_share, far = graph.own_share[:, None], np.float32(damping**2)
 
     def step(z: Vector) -> Vector:
@@ -132,7 +134,7 @@ def passage_pagerank(
     for walk, (seeds, restart) in enumerate(zip(entities, entity_restart, strict=True)):
         for entity, weight in zip(seeds, restart, strict=True):
             passages, weights = graph.passages_of(int(entity))
-            towards = weights * pull[passages, walk]
+            towards = weights * preference[passages, walk]
             start[passages, walk] += np.float32(damping) * weight * towards / towards.sum()
     given = np.array([restart.sum() for restart in entity_restart], dtype=np.float32)
     going = given + _column_sums(np.where(linked[:, None], passage_restart, 0))
@@ -149,7 +151,7 @@ def _on_all_nodes(
     entities: Sequence[NDArray[np.int64]],
     entity_restart: Sequence[Vector],
     passage_restart: Vector,
-    pull: Vector,
+    preference: Vector,
     damping: float,
     tolerance: float,
 ) -> Vector:
@@ -161,10 +163,10 @@ def _on_all_nodes(
         restart = np.zeros(adjacency.shape[0], dtype=np.float32)
         restart[seeds] = weights
         restart[-count:] = passage_restart[:, walk]
-        pulls = np.ones_like(restart)
-        pulls[-count:] = pull[:, walk]
+        preferences = np.ones_like(restart)
+        preferences[-count:] = preference[:, walk]
         everywhere = personalized_pagerank(
-            adjacency, restart, pulls, damping=damping, tolerance=tolerance
+            adjacency, restart, preferences, damping=damping, tolerance=tolerance
         )
         mass[walk] = everywhere[-count:]
     return mass
@@ -199,7 +201,7 @@ def entity_mass(
 def seed_contributions(
     adjacency: csr_array,
     restart: Vector,
-    pull: Vector,
+    preference: Vector,
     targets: NDArray[np.int64],
     *,
     damping: float,
@@ -214,7 +216,7 @@ def seed_contributions(
     Args:
         adjacency: As for `personalized_pagerank`.
         restart: Restart distribution, [n].
-        pull: How much the walk likes each node, [n].
+        preference: How much the walk likes each node, [n].
         targets: Nodes, int64 [t].
         damping: Probability of going on, in [0, 1).
 
@@ -224,7 +226,7 @@ def seed_contributions(
     Raises:
         NotConvergedError: The damping is too near 1.
     """
-    exact = adjacency.astype(np.float64), pull.astype(np.float64)[:, None]
+    exact = adjacency.astype(np.float64), preference.astype(np.float64)[:, None]
     step, root = _symmetric(*exact, damping)
     shares = np.zeros((restart.size, targets.size), dtype=np.float32)
     for i, target in enumerate(targets):
@@ -269,12 +271,12 @@ def _residual_bound(tolerance: float, going: Vector, damping: float) -> Vector:
     return bound
 
 
-def _symmetric(adjacency: csr_array, pull: Vector, damping: float) -> tuple[Step, Vector]:
+def _symmetric(adjacency: csr_array, preference: Vector, damping: float) -> tuple[Step, Vector]:
     """The product with d C A C, and sqrt(g D), which is 1 at nodes without edges; [n, q]."""
-    out: Vector = adjacency @ pull
+    out: Vector = adjacency @ preference
     linked = out > 0
-    scale = np.sqrt(np.divide(pull, out, out=np.zeros_like(out), where=linked))
-    root: Vector = np.sqrt(np.where(linked, pull * out, np.float32(1)))
+    scale = np.sqrt(np.divide(preference, out, out=np.zeros_like(out), where=linked))
+    root: Vector = np.sqrt(np.where(linked, preference * out, np.float32(1)))
     far = root.dtype.type(damping)  # rounded to float32, it would be another walk
 
     def step(z: Vector) -> Vector:

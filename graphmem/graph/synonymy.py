@@ -70,7 +70,7 @@ class _Pairs:
     """Pairs, each once: left * n + right with left < right, int64 [m], and their products."""
 
     keys: Rows
-    likeness: NDArray[np.float32]
+    similarity: NDArray[np.float32]
 
 
 def eligible_phrases(phrases: Strings) -> NDArray[np.int64]:
@@ -165,7 +165,7 @@ def _find(
             tell(number, len(tables))
     pairs = _asked_for(pairs, count, most)
     left, right = np.divmod(pairs.keys, max(count, 1))
-    weights = pairs.likeness / np.float32(GRID * GRID)
+    weights = pairs.similarity / np.float32(GRID * GRID)
     return Synonyms(phrases, keys, Edges(left.astype(np.int32), right.astype(np.int32), weights))
 
 
@@ -232,8 +232,8 @@ def _taken_over(
         again = now[end[full[end]]]
         dirty[again[again >= 0]] = True
     keys = ends[0, ~lost] * dirty.size + ends[1, ~lost]
-    likeness = np.round(old.edges.weights[~lost] * np.float64(GRID * GRID)).astype(np.float32)
-    return _Pairs(keys, likeness)
+    similarity = np.round(old.edges.weights[~lost] * np.float64(GRID * GRID)).astype(np.float32)
+    return _Pairs(keys, similarity)
 
 
 def _near(
@@ -250,19 +250,19 @@ def _near(
         searched = np.flatnonzero(dirty[members])
         for start in range(0, searched.size, _BLOCK):
             block = searched[start : start + _BLOCK]
-            likeness = keys[block] @ keys.T
-            np.minimum(likeness, np.float32(GRID * GRID), out=likeness)
-            row, column = np.nonzero(likeness >= least)
+            similarity = keys[block] @ keys.T
+            np.minimum(similarity, np.float32(GRID * GRID), out=similarity)
+            row, column = np.nonzero(similarity >= least)
             here, there = members[block[row]], members[column]
             # Of two that are both searched, the lower one tells; none is its own neighbour.
             counts = (here < there) | (~dirty[there])
             low, high = np.minimum(here, there)[counts], np.maximum(here, there)[counts]
-            yield _Pairs(low * count + high, likeness[row[counts], column[counts]])
+            yield _Pairs(low * count + high, similarity[row[counts], column[counts]])
 
 
 def _joined(parts: Sequence[_Pairs]) -> _Pairs:
     keys, first = np.unique(np.concatenate([part.keys for part in parts]), return_index=True)
-    return _Pairs(keys, np.concatenate([part.likeness for part in parts])[first])
+    return _Pairs(keys, np.concatenate([part.similarity for part in parts])[first])
 
 
 def _asked_for(pairs: _Pairs, count: int, most: int) -> _Pairs:
@@ -271,12 +271,12 @@ def _asked_for(pairs: _Pairs, count: int, most: int) -> _Pairs:
     ends, others = np.concatenate([left, right]), np.concatenate([right, left])
     if not ends.size or np.bincount(ends).max() <= most:
         return pairs
-    order = np.lexsort((others, -np.concatenate([pairs.likeness] * 2), ends))
+    order = np.lexsort((others, -np.concatenate([pairs.similarity] * 2), ends))
     starts = np.searchsorted(ends[order], np.arange(count))
     rank = np.empty(order.size, dtype=np.int64)
     rank[order] = np.arange(order.size) - starts[ends[order]]
     kept = (rank < most).reshape(2, -1).any(axis=0)
-    return _Pairs(pairs.keys[kept], pairs.likeness[kept])
+    return _Pairs(pairs.keys[kept], pairs.similarity[kept])
 
 
 _NO_ENDS = np.zeros(0, dtype=np.int32)

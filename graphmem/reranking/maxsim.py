@@ -61,7 +61,7 @@ class MaxSimReranker:
         def best(states: NDArray[np.float32]) -> list[float]:
             # Not BLAS, as in retriever.py: it changes the rounding.
             cosines = [np.einsum("qd,td->qt", asked, words) for words in unit(states)]
-            return [float(likeness.max(axis=1).mean()) for likeness in cosines]
+            return [float(similarity.max(axis=1).mean()) for similarity in cosines]
 
         read = [prompts.get("passage", "") + text for text in texts]
         for rows, found in self._encoder.each(read, best):

@@ -88,7 +88,7 @@ def queries(labels: list[str], asked: str) -> list[str]:
 def again_evidence(
     graph: ContextGraph,
     df: NDArray[np.int32],
-    found: Candidates,
+    candidates: Candidates,
     vectors: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """What the second search says of each candidate.
@@ -96,18 +96,18 @@ def again_evidence(
     Args:
         graph: The graph that was walked.
         df: Number of passages of every entity, int32 [E].
-        found: n candidates, and m next names.
+        candidates: n candidates, and m next names.
         vectors: Unit vectors of `queries`, float32 [1 + m, d].
 
     Returns:
-        Evidence, float32 [n, len(AGAIN_FEATURES)], and the place in `found.names` of the name whose
-        query each fits best of those that it mentions, -1 where it mentions none, int64 [n].
+        Evidence, float32 [n, len(AGAIN_FEATURES)], and the place in `candidates.names` of the name
+        whose query each fits best of those that it mentions, -1 where it mentions none, int64 [n].
     """
-    n, count = found.rows.size, found.names.size
+    n, count = candidates.rows.size, candidates.names.size
     # Products by einsum, for the reasons given in retriever.py.
-    cosine = np.einsum("nd,md->mn", found.vectors, vectors)
+    cosine = np.einsum("nd,md->mn", candidates.vectors, vectors)
     words = (
-        found.words / max(float(found.words.max(initial=0)), 1e-9),
+        candidates.words / max(float(candidates.words.max(initial=0)), 1e-9),
         cosine[0],
     )
     if not count:
@@ -115,25 +115,25 @@ def again_evidence(
         columns = [np.full(n, value, dtype=np.float32) for value in none]
         return np.column_stack([*columns, *words]).astype(np.float32), np.full(n, -1)
     again = cosine[1:]
-    mentions = holds(graph, found.rows, found.names).T > 0  # [m, n]
-    share = found.name_mass / max(float(found.name_mass.max()), 1e-30)
+    mentions = holds(graph, candidates.rows, candidates.names).T > 0  # [m, n]
+    share = candidates.name_mass / max(float(candidates.name_mass.max()), 1e-30)
     any_name = mentions.any(axis=0)
     fitting = np.where(mentions, again, _NEVER)
     best = fitting.argmax(axis=0)
     asked_again = np.where(any_name, fitting.max(axis=0), _NO_COSINE)
     by_mass = np.where(mentions, (again - _NO_COSINE) * share[:, None], _NEVER).max(axis=0)
-    subject = (found.names[:, None] == found.subjects) * share[:, None]
+    subject = (candidates.names[:, None] == candidates.subjects) * share[:, None]
     columns = [
         asked_again,
         np.where(any_name, by_mass, 0),
         again.max(axis=0),
         (again - again.max(axis=1, keepdims=True)).max(axis=0),
-        np.where(any_name, asked_again - found.cosine, -1),
+        np.where(any_name, asked_again - candidates.cosine, -1),
         np.where(any_name, share[best], 0),
-        np.where(any_name, np.log(df[found.names[best]]), -1),
+        np.where(any_name, np.log(df[candidates.names[best]]), -1),
         np.where(any_name, np.log1p(mentions.argmax(axis=1))[best], 5),
         subject.max(axis=0),
-        _by_way_of(mentions, again, found.cosine),
+        _by_way_of(mentions, again, candidates.cosine),
     ]
     evidence = np.column_stack([*columns, *words]).astype(np.float32)
     return evidence, np.where(any_name, best, -1)

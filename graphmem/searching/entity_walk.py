@@ -25,7 +25,7 @@ from graphmem.searching.candidates import Candidates
 from graphmem.searching.fact_evidence import FACT_FEATURES, fact_evidence
 from graphmem.searching.hipporag import FactSearcher
 from graphmem.searching.searcher import NO_ROWS, Asked
-from graphmem.searching.second_stage import TreeEnsemble, load_model, mixed_odds, rerank
+from graphmem.searching.second_stage import TreeEnsemble, load_model, mixed_log_odds, rerank
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import NameWalk, SecondStage, Trace
 from graphmem.searching.walk_evidence import walk_evidence
@@ -56,19 +56,19 @@ class NameSearcher:
         both = [self._evidence(*each) for each in zip(found, again, strict=True)]
         evidence = [part for part, _ in both]
         # The trees see the candidates of all questions in one pass.
-        odds = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
+        judged = self.model.scores(np.concatenate(evidence)) if found else _NOTHING
         borders = np.cumsum([len(rows) for rows in evidence])[:-1]
         facts = self._fact_parts(found, again, config)
-        second = zip(both, np.split(odds, borders), facts, strict=True) if found else iter(())
+        second = zip(both, np.split(judged, borders), facts, strict=True) if found else iter(())
         traces = []
         for trace, candidates in walked:
             if candidates is not None and isinstance(trace.walk, NameWalk):
                 (rows, names), part, stated = next(second)
-                odds_here = mixed_odds(part, rows, config.specificity_half) + stated.sum(axis=1)
+                log_odds = mixed_log_odds(part, rows, config.specificity_half) + stated.sum(axis=1)
                 stage = SecondStage(candidates.rows, rows, stated, names)
                 trace = replace(
                     trace,
-                    scores=rerank(candidates, odds_here, trace.scores),
+                    scores=rerank(candidates, log_odds, trace.scores),
                     walk=replace(trace.walk, stage=stage),
                 )
             traces.append(trace)
@@ -139,7 +139,7 @@ class NameSearcher:
         cosines: NDArray[np.float32],
         config: RetrievalConfig,
     ) -> list[tuple[Trace, Candidates | None]]:
-        """Walk for every question that names an entity; the others are ranked by likeness."""
+        """Walk for every question that names an entity; the others are ranked by similarity."""
         linked = self.link(questions)
         named = [place for place, found in enumerate(linked) if found.entities.size]
         parts = [questions[place] for place in named], [linked[place] for place in named]
@@ -172,7 +172,7 @@ class NameSearcher:
             for found, cosine, words in zip(linked, cosines, lexical, strict=True)
         ]
         rests = [self.lexical(found.rest) for found in linked]
-        pull = self._pull(cosines, rests, config)
+        preference = self._preference(cosines, rests, config)
         restart = np.zeros((snapshot.passages, len(questions)), dtype=np.float32)
         for column, seed in enumerate(seeds):
             restart[seed.passages, column] = seed.passage_weights
@@ -181,13 +181,13 @@ class NameSearcher:
             [seed.entities for seed in seeds],
             [seed.entity_weights for seed in seeds],
             restart,
-            np.ascontiguousarray(pull.T),
+            np.ascontiguousarray(preference.T),
             damping=config.damping,
             tolerance=config.tolerance,
         )
         walked = []
         for i, found in enumerate(linked):
-            walk = NameWalk(seeds[i], pull[i])
+            walk = NameWalk(seeds[i], preference[i])
             trace = Trace(questions[i], "graph", mass[i], found.entities, walk)
             candidates = None
             if config.candidates:
@@ -197,7 +197,7 @@ class NameSearcher:
             walked.append((trace, candidates))
         return walked
 
-    def _pull(
+    def _preference(
         self,
         cosines: NDArray[np.float32],
         rests: Sequence[NDArray[np.float32]],
@@ -210,18 +210,18 @@ class NameSearcher:
             rests: BM25 of their words outside their names, q of [P].
             config: Weights of both.
         """
-        liking = np.float32(config.pull) * cosines
+        liking = np.float32(config.preference) * cosines
         for row, rest in zip(liking, rests, strict=True):
-            row += _scaled(rest, config.word_pull)
-        pull: NDArray[np.float32] = np.exp(liking)
-        return pull
+            row += _scaled(rest, config.word_preference)
+        preference: NDArray[np.float32] = np.exp(liking)
+        return preference
 
     def _candidates(
         self,
         trace: Trace,
         seeds: Seeds,
         rest: str,
-        likeness: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+        similarity: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
         config: RetrievalConfig,
     ) -> Candidates:
         """The first passages of a walk, with all that the second stage looks at.
@@ -230,11 +230,11 @@ class NameSearcher:
             trace: The walk.
             seeds: Where it started.
             rest: The question's words outside its names.
-            likeness: Cosine with the question, its BM25, and that of these words, [P] each.
+            similarity: Cosine with the question, its BM25, and that of these words, [P] each.
             config: Number of candidates, and how it walked.
         """
         snapshot, mass = self._snapshot, trace.scores
-        cosine, lexical, words = likeness
+        cosine, lexical, words = similarity
         rows = top_rows(mass, config.candidates)
         rows = rows[mass[rows] > 0]
         subjects = snapshot.subjects[rows].astype(np.int64)

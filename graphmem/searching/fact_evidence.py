@@ -35,7 +35,8 @@ def fact_evidence(
     """Two features of each candidate, in standard deviations from the mean over the candidates.
 
     A walk over the phrases of the candidates' facts restarts at the question's names. A fact is an
-    edge of weight exp(10 cos), cos its likeness to what is asked; what crosses it in a step counts.
+    edge of weight exp(10 cos), cos its similarity to what is asked; what crosses it in a step
+    counts.
 
     Args:
         facts: The facts of the index.
@@ -54,10 +55,10 @@ def fact_evidence(
     candidate = np.repeat(np.arange(rows.size), np.diff(stated.indptr))
     distinct, fact = np.unique(stated.indices, return_inverse=True)
     # Products by einsum, for the reasons given in retriever.py.
-    likeness = np.einsum("fd,d->f", facts.graph.fact_vectors[distinct], asked)
-    crossing = _crossing_mass(facts, distinct, likeness, phrases, weights, damping)
+    similarity = np.einsum("fd,d->f", facts.graph.fact_vectors[distinct], asked)
+    crossing = _crossing_mass(facts, distinct, similarity, phrases, weights, damping)
     columns = []
-    for values in (likeness, np.log(np.maximum(crossing, _LEAST_MASS))):
+    for values in (similarity, np.log(np.maximum(crossing, _LEAST_MASS))):
         best = np.full(rows.size, values.min(), dtype=np.float32)
         np.maximum.at(best, candidate, values[fact])
         columns.append(_standardised(best))
@@ -67,7 +68,7 @@ def fact_evidence(
 def _crossing_mass(
     facts: FactSearcher,
     rows: NDArray[np.int32],
-    likeness: NDArray[np.float32],
+    similarity: NDArray[np.float32],
     phrases: NDArray[np.int64],
     weights: NDArray[np.float32],
     damping: float,
@@ -81,7 +82,7 @@ def _crossing_mass(
     restart = np.bincount(place[here], weights[here], minlength=nodes.size).astype(np.float32)
     if not restart.any():
         return np.zeros(rows.size, dtype=np.float32)
-    edge = np.exp(_SHARPNESS * likeness)
+    edge = np.exp(_SHARPNESS * similarity)
     ends = np.concatenate([subjects, objects]), np.concatenate([objects, subjects])
     shape = (nodes.size, nodes.size)
     adjacency = coo_array((np.concatenate([edge, edge]), ends), shape=shape).tocsr()

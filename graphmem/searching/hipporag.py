@@ -35,7 +35,7 @@ class Walk:
     Attributes:
         adjacency: Symmetric weights, [n, n].
         restart: Restart distribution, float32 [n].
-        pull: How much the walk likes each node, float32 [n].
+        preference: How much the walk likes each node, float32 [n].
         names: Names of the nodes that are no passages.
         damping: Probability of going on.
         tolerance: Bound on the L1 error.
@@ -43,7 +43,7 @@ class Walk:
 
     adjacency: csr_array
     restart: Vector
-    pull: Vector
+    preference: Vector
     names: Strings
     damping: float
     tolerance: float
@@ -53,7 +53,7 @@ class Walk:
         return personalized_pagerank(
             self.adjacency,
             self.restart,
-            self.pull,
+            self.preference,
             damping=self.damping,
             tolerance=self.tolerance,
         )
@@ -170,9 +170,9 @@ class FactSearcher:
         scaled = min_max(cosine, np.arange(cosine.size))
         restart[phrases:] = np.float32(config.passage_weight) * scaled
         restart /= restart.sum()
-        pull = np.ones_like(restart)
+        preference = np.ones_like(restart)
         names = self.table.phrases
-        return Walk(self.adjacency, restart, pull, names, config.damping, config.tolerance)
+        return Walk(self.adjacency, restart, preference, names, config.damping, config.tolerance)
 
     def nearest_phrases(self, vectors: Vector) -> Rows:
         """The phrase nearest to each vector, int64 [a]."""
@@ -194,8 +194,10 @@ class FactSearcher:
         restart = np.zeros(len(self.table.phrases), dtype=np.float32)
         restart[phrases] = 1.0 / self.passages_per_phrase[phrases]
         restart /= restart.sum()
-        pull, names = np.ones_like(restart), self.table.phrases
-        return Walk(self._phrase_adjacency, restart, pull, names, config.damping, config.tolerance)
+        preference, names = np.ones_like(restart), self.table.phrases
+        return Walk(
+            self._phrase_adjacency, restart, preference, names, config.damping, config.tolerance
+        )
 
     def score_by_phrases(self, mass: Vector) -> Vector:
         """Score of every passage in HippoRAG 1: its phrases' mass, once for each of their facts."""

@@ -81,9 +81,9 @@ class LinearSearcher:
         restart[active.entities] = active.weights
         restart[snapshot.entities :] = self._passage_weights(active, cosine, config)
         restart /= restart.sum()
-        pull = np.ones_like(restart)
+        preference = np.ones_like(restart)
         names = snapshot.labels
-        return Walk(self.adjacency, restart, pull, names, config.damping, config.tolerance)
+        return Walk(self.adjacency, restart, preference, names, config.damping, config.tolerance)
 
     @property
     def adjacency(self) -> csr_array:
@@ -113,9 +113,9 @@ class LinearSearcher:
             read = self._prepare(current, cosine, config.nearest_passages)
             reached: dict[int, float] = {}
             for entity, score in current.items():
-                for place, likeness in self._nearest(entity, vector, cosine, used, read, config):
+                for place, similarity in self._nearest(entity, vector, cosine, used, read, config):
                     used.add(place)
-                    handed = score * likeness
+                    handed = score * similarity
                     if handed < config.threshold:
                         continue
                     for other in read[place[0]].entities_of(place[1]):
@@ -142,16 +142,16 @@ class LinearSearcher:
     ) -> list[tuple[tuple[int, int], float]]:
         """The unused sentences of an entity that are nearest to the question: (place, cosine)."""
         places = []
-        likeness: list[float] = []
+        similarity: list[float] = []
         for passage in self._passages_of(entity, cosine, config.nearest_passages).tolist():
             sentences = read[passage]
             near = np.einsum("sd,d->s", sentences.vectors, vector)
             for number in sentences.holding(entity):
                 if (passage, number) not in used:
                     places.append((passage, number))
-                    likeness.append(float(near[number]))
-        best = top_rows(np.array(likeness, dtype=np.float32), config.sentences)
-        return [(places[i], likeness[i]) for i in best]
+                    similarity.append(float(near[number]))
+        best = top_rows(np.array(similarity, dtype=np.float32), config.sentences)
+        return [(places[i], similarity[i]) for i in best]
 
     def _passage_weights(
         self, active: Activation, cosine: Vector, config: LinearRagConfig

@@ -92,7 +92,7 @@ class TreeEnsemble:
         return nodes
 
 
-def mixed_odds(
+def mixed_log_odds(
     log_odds: NDArray[np.float32], evidence: NDArray[np.float32], specificity_half: float
 ) -> NDArray[np.float32]:
     """(1 - g) log mass + g log-odds, float32 [n].
@@ -112,26 +112,26 @@ def mixed_odds(
 
 
 def rerank(
-    found: Candidates, odds: NDArray[np.float32], scores: NDArray[np.float32]
+    candidates: Candidates, log_odds: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Scores of all passages after the second stage, float32 [P].
 
-    A candidate gets the logistic function of its odds. All other passages keep their order, below
-    the candidates.
+    A candidate gets the logistic function of its log-odds. All other passages keep their order,
+    below the candidates.
 
     Args:
-        found: n candidates, best first.
-        odds: Their mixed odds, float32 [n].
+        candidates: n candidates, best first.
+        log_odds: Their mixed log-odds, float32 [n].
         scores: Mass of all passages after the walk, float32 [P].
     """
     one = np.float32(1)
-    return above_rest(scores, found.rows, one / (one + np.exp(-odds)))
+    return above_rest(scores, candidates.rows, one / (one + np.exp(-log_odds)))
 
 
-def parts_of_odds(
+def parts_of_log_odds(
     model: TreeEnsemble, evidence: NDArray[np.float32], specificity_half: float
 ) -> NDArray[np.float32]:
-    """What each feature adds to the mixed odds, float32 [n, F].
+    """What each feature adds to the mixed log-odds, float32 [n, F].
 
     Rows sum to the log-odds, but for the share of the trees' constant.
     """

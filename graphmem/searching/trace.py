@@ -35,12 +35,12 @@ class NameWalk:
 
     Attributes:
         seeds: Where it restarted.
-        pull: How much it liked each passage, float32 [P].
+        preference: How much it liked each passage, float32 [P].
         stage: What ordered the first passages after it; None where nothing did.
     """
 
     seeds: Seeds
-    pull: NDArray[np.float32]
+    preference: NDArray[np.float32]
     stage: SecondStage | None = None
 
 

@@ -56,53 +56,52 @@ def walk_evidence(
         df: Number of passages of every entity, int32 [E].
         candidates: n passages.
     """
-    found = candidates
-    n = found.rows.size
-    question_weight = (1 / df[found.question]).astype(np.float32)
-    held = holds(graph, found.rows, found.question)
+    n = candidates.rows.size
+    question_weight = (1 / df[candidates.question]).astype(np.float32)
+    held = holds(graph, candidates.rows, candidates.question)
     # Products by einsum, for the reasons given in retriever.py.
     weight_here = np.einsum("na,a->n", held, question_weight)
-    log_mass = _log_share(found.mass)
-    log_subject = _log_share(found.subject_mass)
-    log_subject[found.subjects < 0] = _FIRST
-    place, entity = shared_entities(graph, found.rows)
+    log_mass = _log_share(candidates.mass)
+    log_subject = _log_share(candidates.subject_mass)
+    log_subject[candidates.subjects < 0] = _FIRST
+    place, entity = shared_entities(graph, candidates.rows)
     idf = np.log1p(graph.weights.shape[1] / df[entity]).astype(np.float32)
-    mentions = _mentions(place, entity, found.subjects)
+    mentions = _mentions(place, entity, candidates.subjects)
     by_rank = 1 / (1 + np.arange(n, dtype=np.float32))
     by_rank[10:] = 0
-    likeness = np.einsum("nd,d->n", found.vectors, found.vectors.sum(axis=0))
-    lexical_best = max(float(found.lexical.max(initial=0)), 1e-9)
-    subject_df = np.where(found.subjects >= 0, df[np.maximum(found.subjects, 0)], 1)
-    counts = np.maximum(graph.entity_counts[found.rows], 1).astype(np.float32)
-    shared, bridges = _shared(place, entity, idf, found.question, n)
+    similarity = np.einsum("nd,d->n", candidates.vectors, candidates.vectors.sum(axis=0))
+    lexical_best = max(float(candidates.lexical.max(initial=0)), 1e-9)
+    subject_df = np.where(candidates.subjects >= 0, df[np.maximum(candidates.subjects, 0)], 1)
+    counts = np.maximum(graph.entity_counts[candidates.rows], 1).astype(np.float32)
+    shared, bridges = _shared(place, entity, idf, candidates.question, n)
     columns = (
         log_mass,
         np.log1p(np.arange(n)),
-        found.cosine,
-        found.cosine - found.cosine.max(initial=-1),
-        np.log1p(_ranks(found.cosine)),
-        found.lexical / lexical_best,
-        np.log1p(_ranks(found.lexical)),
+        candidates.cosine,
+        candidates.cosine - candidates.cosine.max(initial=-1),
+        np.log1p(_ranks(candidates.cosine)),
+        candidates.lexical / lexical_best,
+        np.log1p(_ranks(candidates.lexical)),
         held.sum(axis=1),
         weight_here,
         weight_here / max(float(question_weight.sum()), 1e-9),
-        np.isin(found.subjects, found.question),
+        np.isin(candidates.subjects, candidates.question),
         np.einsum("n,nm->m", by_rank, mentions),
-        _best(mentions, found.cosine[:, None], -0.2, axis=0),
+        _best(mentions, candidates.cosine[:, None], -0.2, axis=0),
         _best(mentions, log_mass[:, None], float(_FIRST), axis=0),
         mentions[:2].max(axis=0, initial=0),
-        _best(mentions, found.cosine[None, :], -0.2, axis=1),
+        _best(mentions, candidates.cosine[None, :], -0.2, axis=1),
         shared / counts,
         bridges,
         log_subject,
         np.log1p(_ranks(log_subject)),
         np.log(subject_df),
-        found.subjects >= 0,
-        (likeness - 1) / max(n - 1, 1),
+        candidates.subjects >= 0,
+        (similarity - 1) / max(n - 1, 1),
         np.full(n, question_weight.max(initial=0)),
-        np.full(n, found.question.size),
+        np.full(n, candidates.question.size),
         counts,
-        graph.own_share[found.rows],
+        graph.own_share[candidates.rows],
     )
     return np.column_stack(columns).astype(np.float32)
 

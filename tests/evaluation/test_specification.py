@@ -38,24 +38,24 @@ overrides = {damping = 0.9}
 index = {passage_tokens = 64}
 
 [ablation]
-"no pull" = {pull = 0}
+"no preference" = {preference = 0}
 "flat seeds" = {dense_power = 1.0, lexical_power = 1.0}
 
 [sweep]
 damping = [0.5, 0.75]
-pull = [1.0, 2.0]
+preference = [1.0, 2.0]
 """
     experiment = read_experiment(_file(tmp_path, small, text))
     assert [variant.name for variant in experiment.variants] == [
         "default",
         "bm25",
         "far",
-        "no pull",
+        "no preference",
         "flat seeds",
-        "damping=0.5,pull=1.0",
-        "damping=0.5,pull=2.0",
-        "damping=0.75,pull=1.0",
-        "damping=0.75,pull=2.0",
+        "damping=0.5,preference=1.0",
+        "damping=0.5,preference=2.0",
+        "damping=0.75,preference=1.0",
+        "damping=0.75,preference=2.0",
     ]
     assert experiment.cutoffs == (1, 5)
     assert experiment.seeds == (3, 4)

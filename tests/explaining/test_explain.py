@@ -120,8 +120,8 @@ def test_the_question_is_asked_again_with_the_county(tiny):
 def test_shares_are_what_is_lost_without_the_seed(tiny, tiny_snapshot):
     (trace,) = tiny.trace([HOPS], DEFAULT)
     restart = trace.walk.seeds.restart_vector(9, 8).astype(np.float64)
-    pull = np.concatenate([np.ones(9), trace.walk.pull])
-    steps = tiny_snapshot.adjacency.toarray() * pull
+    preference = np.concatenate([np.ones(9), trace.walk.preference])
+    steps = tiny_snapshot.adjacency.toarray() * preference
     out = steps.sum(axis=1, keepdims=True)
     steps = np.divide(steps, out, out=np.zeros_like(steps), where=out > 0)
     mass = np.linalg.inv(np.eye(17) - DEFAULT.damping * steps.T) * restart

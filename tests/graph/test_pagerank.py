@@ -28,21 +28,21 @@ def random_context(random, entities, passages, density):
 
 
 def random_walk(seed, entities=30, passages=40, density=0.06):
-    """A graph, a restart distribution with few entities and some passages, and a pull."""
+    """A graph, a restart distribution with few entities and some passages, and a preference."""
     random = np.random.default_rng(seed)
     graph = context_graph(random_context(random, entities, passages, density))
     entities, passages = graph.weights.shape
     restart = np.zeros(entities + passages, dtype=np.float32)
     restart[random.integers(0, entities, 3)] = random.random(3)
     restart[entities + random.integers(0, passages, 8)] += random.random(8).astype(np.float32)
-    pull = np.ones(entities + passages, dtype=np.float32)
-    pull[entities:] = np.exp(3 * random.uniform(-0.2, 1, passages))
-    return graph, (restart / restart.sum()).astype(np.float32), pull
+    preference = np.ones(entities + passages, dtype=np.float32)
+    preference[entities:] = np.exp(3 * random.uniform(-0.2, 1, passages))
+    return graph, (restart / restart.sum()).astype(np.float32), preference
 
 
-def transitions(adjacency, pull):
+def transitions(adjacency, preference):
     """Weight of the step from i to j, dense."""
-    return adjacency.toarray().astype(np.float64) * pull.astype(np.float64)
+    return adjacency.toarray().astype(np.float64) * preference.astype(np.float64)
 
 
 def prpack(steps, restart, damping):
@@ -64,10 +64,12 @@ def prpack(steps, restart, damping):
 @pytest.mark.parametrize("damping", [0.0, 0.5, 0.75, 0.95])
 @pytest.mark.parametrize("seed", range(10))
 def test_agrees_with_prpack(seed, damping):
-    graph, restart, pull = random_walk(seed)
+    graph, restart, preference = random_walk(seed)
     adjacency = graph.adjacency()
-    expected = prpack(transitions(adjacency, pull), restart, damping)
-    mass = personalized_pagerank(adjacency, restart, pull, damping=damping, tolerance=TOLERANCE)
+    expected = prpack(transitions(adjacency, preference), restart, damping)
+    mass = personalized_pagerank(
+        adjacency, restart, preference, damping=damping, tolerance=TOLERANCE
+    )
     assert np.abs(mass - expected).sum() < TOLERANCE
     assert mass.dtype == np.float32 and mass.sum() == pytest.approx(1, abs=1e-5)
 
@@ -75,15 +77,15 @@ def test_agrees_with_prpack(seed, damping):
 @pytest.mark.parametrize("damping", [0.0, 0.5, 0.75, 0.95])
 @pytest.mark.parametrize("seed", range(10))
 def test_the_walk_on_passages_alone_is_the_same_walk(seed, damping):
-    graph, restart, pull = random_walk(seed)
+    graph, restart, preference = random_walk(seed)
     entities = graph.weights.shape[0]
     seeds = np.flatnonzero(restart[:entities])
     (scores,) = passage_pagerank(
-        *(graph, [seeds], [restart[seeds]], restart[entities:, None], pull[entities:, None]),
+        *(graph, [seeds], [restart[seeds]], restart[entities:, None], preference[entities:, None]),
         damping=damping,
         tolerance=TOLERANCE,
     )
-    expected = prpack(transitions(graph.adjacency(), pull), restart, damping)[entities:]
+    expected = prpack(transitions(graph.adjacency(), preference), restart, damping)[entities:]
     assert np.abs(scores - expected).sum() < TOLERANCE
 
 
@@ -97,12 +99,14 @@ def test_walks_side_by_side_are_the_same_bit_by_bit(seed, walks):
     restart[:, 0] = 0
     restart[entities, 0] = 1  # converges otherwise than the others
     restart /= restart.sum(axis=0)
-    pull = np.exp(3 * rng.random((passages, walks))).astype(np.float32)
+    preference = np.exp(3 * rng.random((passages, walks))).astype(np.float32)
 
     def walk(which):
         seeds = [np.flatnonzero(restart[:entities, w]) for w in which]
         weights = [restart[rows, w] for rows, w in zip(seeds, which, strict=True)]
-        columns = [np.ascontiguousarray(part[:, which]) for part in (restart[entities:], pull)]
+        columns = [
+            np.ascontiguousarray(part[:, which]) for part in (restart[entities:], preference)
+        ]
         return passage_pagerank(graph, seeds, weights, *columns, damping=0.75, tolerance=1e-3)
 
     together = walk(list(range(walks)))
@@ -114,8 +118,8 @@ def test_walks_side_by_side_are_the_same_bit_by_bit(seed, walks):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_networkx(seed):
-    graph, restart, pull = random_walk(seed, entities=12, passages=15, density=0.2)
-    steps = transitions(graph.adjacency(), pull)
+    graph, restart, preference = random_walk(seed, entities=12, passages=15, density=0.2)
+    steps = transitions(graph.adjacency(), preference)
     expected = networkx.pagerank(
         networkx.from_numpy_array(steps, create_using=networkx.DiGraph),
         alpha=0.7,
@@ -124,25 +128,27 @@ def test_agrees_with_networkx(seed):
         tol=1e-12,
         max_iter=1000,
     )
-    mass = personalized_pagerank(graph.adjacency(), restart, pull, damping=0.7, tolerance=TOLERANCE)
+    mass = personalized_pagerank(
+        graph.adjacency(), restart, preference, damping=0.7, tolerance=TOLERANCE
+    )
     assert np.abs(mass - np.array([expected[i] for i in range(len(steps))])).sum() < TOLERANCE
 
 
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 0.9), st.sampled_from([0.02, 0.1, 0.4, 1.0]))
 def test_agrees_with_a_linear_solve(seed, damping, density):
-    graph, restart, pull = random_walk(seed, entities=9, passages=12, density=density)
-    expected = solve(graph.adjacency(), restart, pull, damping)
+    graph, restart, preference = random_walk(seed, entities=9, passages=12, density=density)
+    expected = solve(graph.adjacency(), restart, preference, damping)
     mass = personalized_pagerank(
-        graph.adjacency(), restart, pull, damping=damping, tolerance=TOLERANCE
+        graph.adjacency(), restart, preference, damping=damping, tolerance=TOLERANCE
     )
     assert np.abs(mass - expected / expected.sum()).sum() < TOLERANCE
     assert mass.min() > -1e-6
 
 
-def solve(adjacency, restart, pull, damping):
+def solve(adjacency, restart, preference, damping):
     """Mass without the factor that makes its sum 1: linear in `restart`."""
-    steps = transitions(adjacency, pull)
+    steps = transitions(adjacency, preference)
     out = steps.sum(axis=1, keepdims=True)
     steps = np.divide(steps, out, out=np.zeros_like(steps), where=out > 0)
     return np.linalg.solve(np.eye(len(steps)) - damping * steps.T, restart.astype(np.float64))
@@ -182,15 +188,15 @@ def test_the_pull_draws_by_its_ratio():
 @pytest.mark.parametrize("damping", [0.5, 0.75])
 @pytest.mark.parametrize("seed", range(6))
 def test_contributions_are_what_would_be_missing_without_a_seed(seed, damping):
-    graph, restart, pull = random_walk(seed)
+    graph, restart, preference = random_walk(seed)
     adjacency = graph.adjacency()
     targets = np.arange(0, restart.size, 7)
-    shares = seed_contributions(adjacency, restart, pull, targets, damping=damping)
-    whole = solve(adjacency, restart, pull, damping)[targets]
+    shares = seed_contributions(adjacency, restart, preference, targets, damping=damping)
+    whole = solve(adjacency, restart, preference, damping)[targets]
     for source in np.flatnonzero(restart):
         without = restart.copy()
         without[source] = 0
-        lost = whole - solve(adjacency, without, pull, damping)[targets]
+        lost = whole - solve(adjacency, without, preference, damping)[targets]
         expected = np.divide(lost, whole, out=np.zeros_like(lost), where=whole > 1e-9)
         assert shares[source] == pytest.approx(expected, abs=1e-3)
     assert not shares[restart == 0].any()
@@ -242,15 +248,17 @@ def test_the_bound_holds_near_damping_1(name, damping, tolerance):
     entities, passages = graph.weights.shape
     restart = np.zeros(entities + passages, dtype=np.float32)
     restart[[0, entities + passages // 2, -1]] = 0.5, 0.375, 0.125
-    pull = np.ones_like(restart)
-    pull[entities:] = np.exp(np.linspace(0, 3, passages))
+    preference = np.ones_like(restart)
+    preference[entities:] = np.exp(np.linspace(0, 3, passages))
     adjacency = graph.adjacency()
-    expected = prpack(transitions(adjacency, pull), restart, damping)
-    mass = personalized_pagerank(adjacency, restart, pull, damping=damping, tolerance=tolerance)
+    expected = prpack(transitions(adjacency, preference), restart, damping)
+    mass = personalized_pagerank(
+        adjacency, restart, preference, damping=damping, tolerance=tolerance
+    )
     assert np.abs(mass - expected).sum() < tolerance and mass.dtype == np.float32
     seeds = np.array([0])
     (scores,) = passage_pagerank(
-        *(graph, [seeds], [restart[seeds]], restart[entities:, None], pull[entities:, None]),
+        *(graph, [seeds], [restart[seeds]], restart[entities:, None], preference[entities:, None]),
         damping=damping,
         tolerance=tolerance,
     )
@@ -262,10 +270,10 @@ def test_contributions_near_damping_1(name):
     graph = nasty(name)
     adjacency = graph.adjacency()
     restart = np.full(adjacency.shape[0], 1 / adjacency.shape[0], dtype=np.float32)
-    pull, target = np.ones_like(restart), adjacency.shape[0] // 2
+    preference, target = np.ones_like(restart), adjacency.shape[0] // 2
     targets = np.array([target])
-    shares = seed_contributions(adjacency, restart, pull, targets, damping=0.999)[:, 0]
-    steps = transitions(adjacency, pull)
+    shares = seed_contributions(adjacency, restart, preference, targets, damping=0.999)[:, 0]
+    steps = transitions(adjacency, preference)
     out = steps.sum(axis=1, keepdims=True)
     steps = np.divide(steps, out, out=np.zeros_like(steps), where=out > 0)
     reached = np.linalg.solve(np.eye(len(steps)) - 0.999 * steps, np.eye(len(steps))[target])

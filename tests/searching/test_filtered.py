@@ -24,7 +24,7 @@ WORDLESS = [
     "linearrag",
     "hipporag",
     "hipporag2",
-    RetrievalConfig(lexical_share=0, word_pull=0, nameless_words=0, candidates=0),
+    RetrievalConfig(lexical_share=0, word_preference=0, nameless_words=0, candidates=0),
 ]
 
 

@@ -232,11 +232,11 @@ def test_activation_goes_over_sentences(linear):
     vector = HashingEmbedder().embed(
         ["Alien\nAlien was directed by Ridley Scott.", QUESTION], "passage"
     )
-    likeness = float(vector[0] @ vector[1])
+    similarity = float(vector[0] @ vector[1])
     found = activated(linear, ["Alien"], LinearRagConfig(rounds=1, threshold=0.05))
-    assert found["Ridley Scott"] == (pytest.approx(likeness, abs=1e-6),) * 2 + (2,)
+    assert found["Ridley Scott"] == (pytest.approx(similarity, abs=1e-6),) * 2 + (2,)
     # Its own sentence leads back to it, which adds up, and replaces what it hands on.
-    assert found["Alien"] == (pytest.approx(1 + likeness), pytest.approx(likeness), 2)
+    assert found["Alien"] == (pytest.approx(1 + similarity), pytest.approx(similarity), 2)
 
 
 def test_activation_below_the_threshold_is_dropped(linear):
@@ -294,9 +294,9 @@ def test_equal_scores_fuse_to_equal_scores():
         lambda: FusionConfig(constant=-1),
         lambda: RetrievalConfig(fact_weight=-1),
         lambda: RetrievalConfig(fact_weight=21),
-        lambda: RetrievalConfig(pull=-1.0),
-        lambda: RetrievalConfig(word_pull=50.0),
-        lambda: RetrievalConfig(word_pull=float("nan")),
+        lambda: RetrievalConfig(preference=-1.0),
+        lambda: RetrievalConfig(word_preference=50.0),
+        lambda: RetrievalConfig(word_preference=float("nan")),
     ],
 )
 def test_options_out_of_range_are_refused(make):

@@ -40,9 +40,9 @@ def test_hops(tiny):
 def test_the_score_is_the_mass_of_the_walk(tiny, tiny_snapshot):
     (trace,) = tiny.trace([HOPS], replace(DEFAULT, tolerance=1e-6, candidates=0))
     restart = trace.walk.seeds.restart_vector(9, 8)
-    pull = np.concatenate([np.ones(9, dtype=np.float32), trace.walk.pull])
+    preference = np.concatenate([np.ones(9, dtype=np.float32), trace.walk.preference])
     mass = personalized_pagerank(
-        *(tiny_snapshot.adjacency, restart, pull), damping=DEFAULT.damping, tolerance=1e-6
+        *(tiny_snapshot.adjacency, restart, preference), damping=DEFAULT.damping, tolerance=1e-6
     )
     assert trace.scores == pytest.approx(mass[9:], abs=1e-5)
     assert restart.sum() == pytest.approx(1, abs=1e-5)
@@ -56,13 +56,13 @@ def test_what_is_asked_about_a_name_pulls_the_walk(tmp_path, make):
             Passage("rest", "Oda painted many pictures, some of which are lost."),
         ]
     )
-    config = RetrievalConfig(pull=0, dense_power=0, lexical_share=0, candidates=0)
-    plain = memory.search("Which mill of Oda is it?", 2, replace(config, word_pull=0))
+    config = RetrievalConfig(preference=0, dense_power=0, lexical_share=0, candidates=0)
+    plain = memory.search("Which mill of Oda is it?", 2, replace(config, word_preference=0))
     pulled = memory.search("Which mill of Oda is it?", 2, config)
     assert plain.hits[0].score == pytest.approx(plain.hits[1].score)
     assert [hit.passage.id for hit in pulled.hits] == ["born", "rest"]
     assert pulled.hits[0].score > plain.hits[0].score > pulled.hits[1].score
-    # A question that asks for nothing beside the name pulls nowhere.
+    # A question that asks for nothing beside the name preferences nowhere.
     alone = memory.search("Oda", 2, config)
     assert alone.hits[0].score == pytest.approx(alone.hits[1].score)
 

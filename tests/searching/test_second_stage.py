@@ -19,8 +19,8 @@ from graphmem.searching.second_stage import (
     FEATURES,
     TreeEnsemble,
     load_model,
-    mixed_odds,
-    parts_of_odds,
+    mixed_log_odds,
+    parts_of_log_odds,
     rerank,
 )
 from graphmem.searching.walk_evidence import WALK_FEATURES, walk_evidence
@@ -109,7 +109,7 @@ def test_rerank_orders_candidates_and_keeps_the_rest_below():
     scores = np.array([0.4, 0.2, 0.1, 0.05, 0.0, 0.09], dtype=np.float32)
     found = candidates([0])
     evidence = walk_evidence(GRAPH, DF, found)
-    odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
+    odds = mixed_log_odds(stump(0.6).scores(evidence), evidence, 0.05)
     final = rerank(found, odds, scores)
     assert np.argsort(-final, kind="stable").tolist() == [1, 0, 2, 5, 3, 4]
     assert ((final >= 0) & (final <= 1)).all()
@@ -132,7 +132,7 @@ def test_where_the_question_names_hubs_only_the_walk_decides():
     found = candidates([0])
     evidence = walk_evidence(GRAPH, DF, found)
     evidence[:, FEATURES.index("specificity")] = 1e-6
-    odds = mixed_odds(stump(0.6).scores(evidence), evidence, 0.05)
+    odds = mixed_log_odds(stump(0.6).scores(evidence), evidence, 0.05)
     assert odds == pytest.approx(column(evidence, "walk"), abs=1e-3)
     final = rerank(found, odds, np.zeros(3, dtype=np.float32))
     assert np.argsort(-final).tolist() == [0, 1, 2]
@@ -151,7 +151,7 @@ def test_contributions_sum_to_the_score(seed, count):
     gate = np.float32(0.5)
     evidence[:, FEATURES.index("specificity")] = 0.05
     odds = (1 - gate) * walk + gate * model.scores(evidence)
-    parts = parts_of_odds(model, evidence, 0.05).sum(axis=1) + gate * constant
+    parts = parts_of_log_odds(model, evidence, 0.05).sum(axis=1) + gate * constant
     np.testing.assert_allclose(parts, odds, atol=1e-3)
 
 

@@ -21,6 +21,7 @@ from graphmem.config import (
     LinearRagConfig,
     SearchConfig,
     preset,
+    renamed,
 )
 from graphmem.errors import ConfigError, DataError
 from graphmem.evaluation.runs.iterating import CHAT_KEYS, IterateOptions, read_chat, read_iterate
@@ -263,6 +264,7 @@ def override(base: str, changes: Mapping[str, Any]) -> SearchConfig:
     """
     config = preset_variant(base, IndexOptions()).config
     types = get_type_hints(type(config))
+    changes = renamed(changes)
     for name, value in changes.items():
         _known(name, list(types), "option")
         if not _fits(value, types[name]):
