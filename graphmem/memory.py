@@ -830,8 +830,8 @@ class GraphMemory(Asking):
         ...     Passage("2", "Ada lives in London.", metadata={"year": 1850}),
         ... ])
         >>> found = memory.search("Where does Ada live?", filter={"year": {"$gte": 1845}})
-        >>> [hit.passage.id for hit in found.hits]
-        ['2']
+        >>> found.hits[0].passage.text, len(found.hits)
+        ('Ada lives in London.', 1)
         """
         questions = [question] if isinstance(question, str) else _checked_questions(question)
         rankings = self._selecting(filter).search(questions, k, self._config(preset))

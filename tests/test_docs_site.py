@@ -18,7 +18,15 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", ".mkdocs.yml", "-q"]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "-f",
+        ".mkdocs.yml",
+    ]  # -q hides what it counts
     done = subprocess.run(
         [*command, "-d", str(folder)],
         cwd=ROOT,
