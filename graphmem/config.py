@@ -86,7 +86,7 @@ def _with_old_names(config: type[C]) -> type[C]:
     make = config.__init__
 
     def __init__(self: C, *values: Any, **options: Any) -> None:
-        make(self, *values, **(renamed(options) if options.keys() & RENAMED.keys() else options))
+        make(self, *values, **renamed(options))
 
     config.__init__ = functools.wraps(make)(__init__)  # type: ignore[method-assign, assignment]
     return config

@@ -127,8 +127,7 @@ class Asking(ABC):
         """
         if method is None:
             return self.answer(self._search_one(question, k, preset, filter))
-        again = self.search_again
-        found = again(question, k, preset, method=method, steps=steps, filter=filter)
+        found = self.search_again(question, k, preset, method=method, steps=steps, filter=filter)
         return self.answer(found.ranking)
 
     def answer(self, ranking: Ranking) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,17 @@ class Picked:
         if not 0 <= row < self.rows.size:
             raise IndexError(row)
         return self.strings[int(self.rows[row])]
+
+
+def renumbered(kept: NDArray[np.integer[Any]], count: int) -> NDArray[np.int32]:
+    """The place in `kept` of each of `count` rows, -1 where it is not there, int32 [count].
+
+    >>> renumbered(np.array([2, 0]), 4).tolist()
+    [1, -1, 0, -1]
+    """
+    new = np.full(count, -1, dtype=np.int32)
+    new[kept] = np.arange(kept.size, dtype=np.int32)
+    return new
 
 
 def write_strings(folder: Path, name: str, strings: Iterable[str]) -> None:

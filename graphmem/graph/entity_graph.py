@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 from scipy.sparse import block_array, csr_array
 
+from graphmem.base.columns import renumbered
 from graphmem.base.text import normalise_phrase
 from graphmem.graph.entity_dictionary import (
     EntityDictionary,
@@ -265,8 +267,7 @@ def _shared_first(
     """Number the entities of several passages before those of one, each part by name."""
     df = np.bincount(edges.entities, minlength=len(names))
     order = np.argsort(df == 1, kind="stable")
-    new = np.empty(order.size, dtype=np.int32)
-    new[order] = np.arange(order.size)
+    new = renumbered(order, order.size)
     edges = _merge([replace(edges, entities=new[edges.entities])])
     dictionary = replace(dictionary, rows=new[dictionary.rows])
     names, labels = [names[i] for i in order], [labels[i] for i in order]
@@ -309,13 +310,11 @@ def select_edges(
     >>> found.entities.tolist(), found.passages.tolist(), left.tolist()
     ([0, 1], [0, 0], [0, 1])
     """
-    place = np.full(passages, -1, dtype=np.int32)
-    place[rows] = np.arange(rows.size, dtype=np.int32)
+    place = renumbered(rows, passages)
     kept = np.flatnonzero(place[edges.passages] >= 0)
     df = np.bincount(edges.entities[kept], minlength=entities)
     left = np.concatenate([np.flatnonzero(df > 1), np.flatnonzero(df == 1)])
-    new = np.full(entities, -1, dtype=np.int32)
-    new[left] = np.arange(left.size, dtype=np.int32)
+    new = renumbered(left, entities)
     selected = ContextEdges(
         new[edges.entities[kept]],
         place[edges.passages[kept]],
@@ -365,15 +364,17 @@ class ContextGraph:
 
 
 def entries_of_rows(
-    matrix: csr_array, rows: NDArray[np.int64]
+    indptr: NDArray[Any], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the entries of some rows stand: how many each has, [r], and their places, row by row.
 
-    >>> entries_of_rows(csr_array(np.array([[1, 0], [1, 1], [0, 1]])), np.array([2, 1]))
+    Row i has the entries indptr[i] to indptr[i + 1], as in a CSR matrix.
+
+    >>> entries_of_rows(np.array([0, 1, 3, 4]), np.array([2, 1]))
     (array([1, 2]), array([3, 1, 2]))
     """
-    starts = matrix.indptr[rows].astype(np.int64)
-    counts = matrix.indptr[rows + 1] - starts
+    starts = indptr[rows].astype(np.int64)
+    counts = indptr[rows + 1] - starts
     before = np.cumsum(counts) - counts
     return counts, np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
 

@@ -54,9 +54,9 @@ def link_questions(
     Names are recognised by their capitals. A capital at the start of a sentence says little: there
     a single word is a name where it is none of those that questions are made of ("Who"), and where
     the corpus writes it as one more often or nothing else is named; in quotes it is one. A question
-    without capitals inside, or with nothing
-    else, or whose capitals begin no known name ("the CEO of ibm"), tells by them nothing: there
-    the names count that the corpus writes as names more often than in small letters.
+    without capitals inside, or with nothing else, or whose capitals begin no known name ("the CEO
+    of ibm"), tells by them nothing: there the names count that the corpus writes as names more
+    often than in small letters.
     """
     read = [_with_days(dictionary, hasher, visible(question)) for question in questions]
     read = [question.lower() if _is_shouted(question) else question for question in read]

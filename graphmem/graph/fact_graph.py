@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
-from graphmem.base.columns import Picked, Strings
+from graphmem.base.columns import Picked, Strings, renumbered
 from graphmem.base.text import tokens
 from graphmem.types import Extraction, Triple
 
@@ -88,15 +88,14 @@ def select_facts(graph: FactGraph, rows: NDArray[np.int64], passages: int) -> Fa
         passages: Number of passages P.
     """
     table = graph.table
-    place = np.full(passages, -1, dtype=np.int32)
-    place[rows] = np.arange(rows.size, dtype=np.int32)
+    place = renumbered(rows, passages)
     stated = np.flatnonzero(place[table.statements.targets] >= 0)
     facts = np.unique(table.statements.sources[stated]).astype(np.int64)
     if not facts.size:
         return None
     phrases = np.unique(np.concatenate([table.subjects[facts], table.objects[facts]]))
-    fact_of = _renumbered(facts, len(table.predicates))
-    phrase_of = _renumbered(phrases, len(table.phrases))
+    fact_of = renumbered(facts, len(table.predicates))
+    phrase_of = renumbered(phrases, len(table.phrases))
     subjects, objects = phrase_of[table.subjects[facts]], phrase_of[table.objects[facts]]
     stated_facts = fact_of[table.statements.sources[stated]]
     ends = subjects[stated_facts], objects[stated_facts]
@@ -131,13 +130,6 @@ def select_facts(graph: FactGraph, rows: NDArray[np.int64], passages: int) -> Fa
         graph.phrase_vectors[phrases],
         graph.fact_vectors[facts],
     )
-
-
-def _renumbered(kept: NDArray[np.integer[Any]], count: int) -> NDArray[np.int32]:
-    """The new row of each of `count`, -1 where it is not kept."""
-    new = np.full(count, -1, dtype=np.int32)
-    new[kept] = np.arange(kept.size, dtype=np.int32)
-    return new
 
 
 def normalise_part(text: str) -> str:

@@ -190,7 +190,7 @@ def entity_mass(
         float32 [a].
     """
     weights = graph.weights
-    counts, edges = entries_of_rows(weights, entities)
+    counts, edges = entries_of_rows(weights.indptr, entities)
     starts = np.cumsum(counts) - counts
     passages = weights.indices[edges]
     handed = weights.data[edges] * (passage_mass[passages] / graph.degrees[passages])

@@ -25,7 +25,7 @@ from graphmem.errors import ConfigError, DataError, IndexNotFoundError, StorageE
 from graphmem.indexing.verification import Verified, verify_index
 from graphmem.indexing.writer_lock import RESPONSES, STORE
 from graphmem.protocols import Progress
-from graphmem.storage.snapshot import live_folder, open_current
+from graphmem.storage.snapshot import open_current
 
 _CURRENT: Final = "CURRENT"
 _MEMBER = regex.compile(
@@ -86,9 +86,10 @@ def restore_index(file: Path, index: Path, progress: Progress | None = None) -> 
     """
     if index.exists():
         raise ConfigError(f"{index}: exists already; name a new folder")
+    beside = index.resolve().parent
     try:
-        index.resolve().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".restore-", dir=index.resolve().parent) as folder:
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as folder:
             made = Path(folder) / "index"
             made.mkdir()
             _unpack(file, made)
@@ -99,7 +100,7 @@ def restore_index(file: Path, index: Path, progress: Progress | None = None) -> 
                     f"a damaged backup: {Path(first.place).name}: {first.what}", str(file)
                 )
             os.replace(made, index)
-            sync_folder(index.resolve().parent)
+            sync_folder(beside)
     except IndexNotFoundError as error:
         raise DataError("no backup of an index: it holds none", str(file)) from error
     except OSError as error:
@@ -108,9 +109,7 @@ def restore_index(file: Path, index: Path, progress: Progress | None = None) -> 
 
 
 def _write(index: Path, part: Path, tell: Progress) -> None:
-    open_current(index)  # says what is wrong
-    live = live_folder(index)
-    assert live is not None
+    live = open_current(index).folder
     files = sorted(file for file in live.rglob("*") if file.is_file())
     with part.open("wb") as stream:
         with tarfile.open(fileobj=stream, mode="w") as archive:

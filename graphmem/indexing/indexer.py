@@ -138,7 +138,7 @@ def index_passages(
         work = _compute(store, extractor, embedder, workers, tell, max_failures)
         waiting = store.unextracted(extractor.fingerprint)
         _check_some_complete(index, store, extractor, waiting, work)
-        changed = assemble and _assemble(index, store, embedder, workers, tell)
+        changed = assemble and _assemble(index, store, waiting, embedder, workers, tell)
         report = report_of(index, store, changed)
         if work.stopped is not None:
             raise BudgetExceeded(
@@ -356,12 +356,18 @@ class State:
         return self.made_with["extractor"] if self.waiting else None
 
 
-def state_of(store: Store) -> State:
-    """What a snapshot of a store would be assembled from now."""
+def state_of(store: Store, waiting: Sequence[str] | None = None) -> State:
+    """What a snapshot of a store would be assembled from now.
+
+    Args:
+        store: The store.
+        waiting: Hashes of its texts that are not extracted, where they are known already.
+    """
     meta = store.meta()
     made_with = {name: meta[name] for name in ("extractor", "embedder")}
     settings = {name: meta[name] for name in meta.keys() - {"format", *made_with}}
-    waiting = store.unextracted(made_with["extractor"])
+    if waiting is None:
+        waiting = store.unextracted(made_with["extractor"])
     failed = store.failures(made_with["extractor"]) if waiting else {}
     content = content_hash(
         store.content(), *made_with.values(), *sorted(settings.values()), *waiting, *failed
@@ -379,17 +385,22 @@ def assemble_index(
     """
     tell = progress or (lambda stage, done, total: None)
     _embed_extracted(store, store.meta()["extractor"], embedder, 1, tell)
-    return _assemble(index, store, embedder, 1, tell)
+    return _assemble(index, store, None, embedder, 1, tell)
 
 
 def _assemble(
-    index: Path, store: Store, embedder: Embedder, workers: int | None, tell: Progress
+    index: Path,
+    store: Store,
+    waiting: Sequence[str] | None,
+    embedder: Embedder,
+    workers: int | None,
+    tell: Progress,
 ) -> bool:
     """Write a snapshot of all that the store holds, unless the live one is just that.
 
     Passages that wait for their extraction are left out and counted.
     """
-    state = state_of(store)
+    state = state_of(store, waiting)
     if current_content(index) == state.content:
         return False
     known = known_synonyms(index, embedder.fingerprint)

@@ -70,5 +70,5 @@ def shared_entities(
         Place of the passage in `rows`, int64 [m], and row of the entity, int32 [m].
     """
     edges = graph.shared_transposed
-    counts, places = entries_of_rows(edges, rows)
+    counts, places = entries_of_rows(edges.indptr, rows)
     return np.repeat(np.arange(rows.size), counts), edges.indices[places]

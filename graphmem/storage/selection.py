@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.columns import Picked, Strings
+from graphmem.base.columns import Picked, Strings, renumbered
 from graphmem.graph.entity_dictionary import EntityDictionary
 from graphmem.graph.entity_graph import (
     ContextGraph,
@@ -48,9 +48,7 @@ class Selection(Snapshot):
     @cached_property
     def _new_entities(self) -> NDArray[np.int32]:
         """The row here of each entity of the whole, -1 where it is left out."""
-        new = np.full(self._whole.entities, -1, dtype=np.int32)
-        new[self._left] = np.arange(self._left.size, dtype=np.int32)
-        return new
+        return renumbered(self._left, self._whole.entities)
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graphmem.base.columns import write_vectors
 from graphmem.base.text import sentence_spans
 from graphmem.graph.entity_dictionary import EntityDictionary, TokenHasher, find_names
+from graphmem.graph.entity_graph import entries_of_rows
 from graphmem.types import Passage
 
 FOLDER: Final = "sentences"
@@ -147,8 +148,7 @@ def join_entities(parts: Sequence[SentenceEntities]) -> SentenceEntities:
 
 def _joined(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Where everything starts that each part counts from 0."""
-    sizes = [np.diff(part) for part in starts]
-    return np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
+    return _starts(np.concatenate([np.diff(part) for part in starts]))
 
 
 def select_sentences(
@@ -162,26 +162,18 @@ def select_sentences(
         new_entities: The new row of each of E entities, int32 [E].
     """
     named = columns.named
-    sentences, places = _ranges(named.sentences, rows)
-    starts, entries = _ranges(named.starts, places)
+    cut, places = entries_of_rows(named.sentences, rows)
+    counts, entries = entries_of_rows(named.starts, places)
     entities = new_entities[named.entities[entries]]
-    numbers = np.repeat(np.arange(places.size), np.diff(starts))
-    ascending = entities[np.lexsort((entities, numbers))]
-    return SentenceColumns(SentenceEntities(sentences, ascending, starts), columns.vectors[places])
+    ascending = entities[np.lexsort((entities, np.repeat(np.arange(places.size), counts)))]
+    return SentenceColumns(
+        SentenceEntities(_starts(cut), ascending, _starts(counts)), columns.vectors[places]
+    )
 
 
-def _ranges(
-    starts: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the things of each row start, [n + 1], and what they are, one row after the other.
-
-    >>> _ranges(np.array([0, 2, 2, 5]), np.array([2, 0]))
-    (array([0, 3, 5]), array([2, 3, 4, 0, 1]))
-    """
-    sizes = starts[rows + 1] - starts[rows]
-    ends = np.cumsum(sizes)
-    new = np.concatenate([[0], ends]).astype(np.int64)
-    return new, np.repeat(starts[rows] - (ends - sizes), sizes) + np.arange(int(sizes.sum()))
+def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where everything starts of which there is so much, and the end, int64 [n + 1]."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def write_sentences(snapshot: Path, source: SentenceSource) -> None:

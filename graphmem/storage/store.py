@@ -363,10 +363,7 @@ class Store:
         """Remove what `damaged_results` found, so that it is computed again."""
         with self._transaction() as db:
             for table, digest, _ in found:
-                where = (
-                    "DELETE FROM extractions" if table == "extractions" else "DELETE FROM vectors"
-                )
-                db.execute(f"{where} WHERE hash = ?", (digest,))
+                db.execute(f"DELETE FROM {table} WHERE hash = ?", (digest,))
 
     def orphans(self) -> int:
         """How many extractions and failures belong to texts that no passage has."""

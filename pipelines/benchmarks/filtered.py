@@ -15,11 +15,11 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from stopwatch import seconds
 
 from graphmem import GraphMemory, preset
 from graphmem.evaluation.runs.trec import read_questions
@@ -41,7 +41,7 @@ def main() -> None:
     config = preset(arguments.preset)
     whole = GraphMemory.open(arguments.index).retriever
     whole.search(questions[:5], 5, config)
-    metadata = _seconds(lambda: whole.snapshot.metadata)
+    metadata = seconds(lambda: whole.snapshot.metadata)
     rows = []
     for share in SHARES:
         count = max(1, int(share * whole.snapshot.passages))
@@ -52,8 +52,8 @@ def main() -> None:
         first = time.perf_counter() - started
         among, every = [], []
         for question in questions:  # interleaved: what else the machine does falls on both
-            every.append(_seconds(partial(whole.search, [question], 5, config)))
-            among.append(_seconds(partial(chosen.search, [question], 5, config)))
+            every.append(seconds(partial(whole.search, [question], 5, config)))
+            among.append(seconds(partial(chosen.search, [question], 5, config)))
         rows.append(
             {
                 "share": share,
@@ -72,12 +72,6 @@ def main() -> None:
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     print(json.dumps(result, indent=1))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

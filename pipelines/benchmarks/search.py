@@ -16,9 +16,10 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+
+from stopwatch import seconds
 
 from graphmem import GraphMemory
 from graphmem.evaluation.runs.trec import read_questions
@@ -43,8 +44,8 @@ def main() -> None:
     # Interleaved, so that whatever else the machine does falls on both alike.
     embed, search = [], []
     for question in questions * 3:
-        embed.append(_seconds(partial(retriever.embedder.embed, [question], "question")))
-        search.append(_seconds(partial(memory.search, question, 5, arguments.preset)))
+        embed.append(seconds(partial(retriever.embedder.embed, [question], "question")))
+        search.append(seconds(partial(memory.search, question, 5, arguments.preset)))
     result = {
         "passages": retriever.snapshot.passages,
         "entities": retriever.snapshot.entities,
@@ -57,12 +58,6 @@ def main() -> None:
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     print(json.dumps(result, indent=1))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
