@@ -81,7 +81,7 @@ def delete_passages(
     """
     if not ids and not documents and not where:
         raise ConfigError("nothing to delete: name ids, documents or values of metadata")
-    with _opened(index, embedder, timeout) as store:
+    with _opened(index, embedder, timeout, finished=assemble) as store:
         deleted = store.delete(store.select(ids, documents, where))
         changed = assemble and assemble_index(index, store, embedder, progress)
         return replace(report_of(index, store, changed), deleted=deleted)
@@ -102,7 +102,7 @@ def update_index(
         IndexLockedError: Another process is writing to the index.
         StorageError: The folder cannot be written.
     """
-    with _opened(index, embedder, timeout) as store:
+    with _opened(index, embedder, timeout, finished=False) as store:
         begun = "extractor" in store.meta()  # else nothing was ever added
         return begun and assemble_index(index, store, embedder, progress)
 
@@ -144,9 +144,11 @@ def compact_index(
 
 
 @contextmanager
-def _opened(index: Path, embedder: Embedder, timeout: float) -> Iterator[Store]:
-    """The store of an index, with the lock."""
-    if not (index / STORE).exists():
+def _opened(
+    index: Path, embedder: Embedder, timeout: float, *, finished: bool = True
+) -> Iterator[Store]:
+    """The store of an index, with the lock; of a finished one, where that is asked for."""
+    if finished or not (index / STORE).exists():
         open_current(index)  # says what is missing
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
         check_fingerprints(index, store.meta(), {"embedder": embedder.fingerprint})

@@ -236,7 +236,7 @@ def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str
         yield f"{snapshot.passages:,} passages in the snapshot, {len(passages):,} in the store"
         return
     width = store.width(state.made_with["embedder"]) or 0
-    if shape[1] != width:
+    if passages and shape[1] != width:
         yield f"vectors of {shape[1]} numbers in the snapshot, of {width} in the store"
         return
     count = 0

@@ -204,6 +204,19 @@ def test_an_empty_index_answers_nothing_in_every_way(tmp_path):
     assert memory.search("Bob").hits[0].passage.id == "b"
 
 
+def test_an_index_that_was_never_finished_is_not_finished_by_deleting(tmp_path):
+    memory = opened(tmp_path / "i")
+    batch = memory.batch()
+    batch.__enter__()
+    memory.add([Passage("a", "Ada met Bob.")])
+    again = opened(tmp_path / "i")  # as if the process had been killed
+    for change in (lambda: again.delete("a"), again.compact):
+        with pytest.raises(IndexNotFoundError, match="never finished"):
+            change()
+    batch.__exit__(None, None, None)
+    assert len(memory.search("Ada").hits) == 1
+
+
 def test_a_batch_of_changes_makes_one_snapshot(tmp_path):
     memory = opened(tmp_path / "i")
     with memory.batch():

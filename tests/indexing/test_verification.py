@@ -178,6 +178,12 @@ def test_a_stopped_run_is_behind_and_no_damage(index):
     assert "is behind the store" in run("verify", index).output
 
 
+def test_an_index_whose_passages_are_all_deleted_is_whole(index):
+    opened(index).delete(where={"kind": "meeting"})
+    found = verify_index(index, deep=True)
+    assert (found.problems, found.passages, found.deep) == ([], 0, True)
+
+
 def test_no_index(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(IndexNotFoundError):
