@@ -63,9 +63,10 @@ from graphmem.sources.files import Sources, gather_passages, sorted_sources
 from graphmem.sources.options import ReadOptions as ReadOptions
 from graphmem.sources.options import ReadReport as ReadReport
 from graphmem.storage.changes import ADD_ONLY, ChangeRule
+from graphmem.storage.current import live_folder, open_current
 from graphmem.storage.filters import Filter
 from graphmem.storage.selection import select
-from graphmem.storage.snapshot import Snapshot, live_folder, open_current
+from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.statistics import index_statistics
 from graphmem.storage.store import Store
 from graphmem.types import Passage, Price, Ranking

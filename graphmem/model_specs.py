@@ -11,8 +11,8 @@ from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.extraction import load_extractor
 from graphmem.indexing.indexer import STORE
 from graphmem.protocols import Embedder, Extractor
+from graphmem.storage.current import open_current
 from graphmem.storage.sentence_columns import RULE, SETTING
-from graphmem.storage.snapshot import open_current
 from graphmem.storage.store import Store
 
 

@@ -249,11 +249,37 @@ def benchmark_table(results: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
+CHANGES = {
+    "add_one": "add one",
+    "of_it_extract_and_embed": "of it, extract and embed",
+    "add_ten": "add ten",
+    "delete_one": "delete one",
+    "first_search_after": "first search after",
+}
+
+
+def changing_table(results: dict[str, Any]) -> str:
+    """What a change costs at several sizes, beside assembling all anew.
+
+    >>> times = {f"{name}_ms": 100 for name in CHANGES}
+    >>> row = {"passages": 9, "assemble_anew_seconds": 1.5, "ratio": 15.0, **times}
+    >>> print(changing_table({"changing": [row]}).splitlines()[-1])
+    | 9 | 100 ms | 100 ms | 100 ms | 100 ms | 100 ms | 1.5 s, 15 times the first |
+    """
+    lines = [["passages", *CHANGES.values(), "anew"], ["---"] * (2 + len(CHANGES))]
+    for r in results["changing"]:
+        cells = [f"{r[f'{name}_ms']} ms" for name in CHANGES]
+        anew = f"{r['assemble_anew_seconds']:.1f} s, {r['ratio']:.0f} times the first"
+        lines.append([f"{r['passages']:,}", *cells, anew])
+    return _markdown(lines)
+
+
 TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "baselines": (baselines_table, BASELINES),
     "ablation": (ablation_table, RESULTS / "ablation.json"),
     "retrieval": (other_sets_table, RESULTS / "retrieval.json"),
     "benchmarks": (benchmark_table, RESULTS / "benchmarks.json"),
+    "changing": (changing_table, RESULTS / "benchmarks.json"),
     "second_stage": (second_stage_table, SECOND_STAGE),
     "overview": (overview_table, SECOND_STAGE),
 }

@@ -31,7 +31,7 @@ from worlds import TINY, TINY_NAMES, ScriptedExtractor
 from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.memory import GraphMemory
 from graphmem.searching.retriever import Retriever
-from graphmem.storage.snapshot import open_current
+from graphmem.storage.current import open_current
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from graphmem.errors import StorageError
+
+_HEADER = regex.compile(
+    rb"\{'descr': '([<|][biuf][1248])', 'fortran_order': False, "
+    rb"'shape': \(([0-9, ]{0,60})\), \} *\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,28 @@ class Picked:
         return self.strings[int(self.rows[row])]
 
 
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """The strings of two columns, one after the other.
+
+    >>> both = Chained(["ada", "bo"], ["cy"])
+    >>> len(both), both[1], both[2]
+    (3, 'bo', 'cy')
+    """
+
+    first: Strings
+    second: Strings
+
+    def __len__(self) -> int:
+        """Number of strings."""
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, row: int) -> str:
+        """The string of one row."""
+        border = len(self.first)
+        return self.first[row] if row < border else self.second[row - border]
+
+
 def renumbered(kept: NDArray[np.integer[Any]], count: int) -> NDArray[np.int32]:
     """The place in `kept` of each of `count` rows, -1 where it is not there, int32 [count].
 
@@ -95,6 +123,31 @@ def write_strings(folder: Path, name: str, strings: Iterable[str]) -> None:
 def _write_bytes_header(stream: IO[bytes], count: int) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (count,)}
     np.lib.format.write_array_header_1_0(stream, header)
+
+
+def map_array(file: Path) -> NDArray[Any]:
+    """Map a .npy file of numbers or truth values, as `np.save` writes them, from disk.
+
+    `np.load` reads the header as Python, which takes what no array of ours has, and which Python
+    3.11 cannot do in two threads at once (python/cpython#106905: a SystemError).
+
+    Raises:
+        ValueError: It is none, or shorter than it says.
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        if stream.read(8) != b"\x93NUMPY\x01\x00":
+            raise ValueError("no array of version 1.0")
+        length = int.from_bytes(stream.read(2), "little")
+        header = _HEADER.fullmatch(stream.read(length))
+    if header is None:
+        raise ValueError("no header of a plain array")
+    dtype = np.dtype(header[1].decode())
+    shape = tuple(int(size) for size in header[2].replace(b",", b" ").split())
+    if 0 in shape:
+        return np.zeros(shape, dtype=dtype)
+    # A plain view of the mapping: numpy's memmap class makes every small access slower.
+    return np.asarray(np.memmap(file, dtype, "r", 10 + length, shape))
 
 
 def write_vectors(file: Path, vectors: Iterable[NDArray[np.float32]], count: int) -> None:

@@ -219,7 +219,7 @@ def add_command(index: Path, **options: Any) -> None:
 
     Example: graphmem add more.jsonl --index my.index
     """
-    from graphmem.storage.snapshot import open_current
+    from graphmem.storage.current import open_current
 
     open_current(index)
     _index(index, keep_gone=True, **options)
@@ -506,7 +506,7 @@ def _demo_folder(index: Path | None) -> Iterator[Path]:
 
 def _open(index: Path, **options: Any) -> GraphMemory:
     from graphmem.memory import GraphMemory
-    from graphmem.storage.snapshot import open_current
+    from graphmem.storage.current import open_current
 
     open_current(index)  # says what is wrong before any model is loaded
     memory = GraphMemory.open(index, **options)

@@ -229,7 +229,7 @@ class AskingOptions:
             IndexNotFoundError: There is no finished index.
         """
         from graphmem.memory import GraphMemory
-        from graphmem.storage.snapshot import open_current
+        from graphmem.storage.current import open_current
 
         refuse_ignored(["--fact-filter"], "--preset hipporag2", there=preset == "hipporag2")
         reranker = reranker_choice(self.reranker, self.rerank_depth)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +68,46 @@ class EntityDictionary:
         rows: Entity row of each of `names`, int32 [N]; several can be forms of one.
         proper: Whether the corpus writes each of `names` as a name more often than in small
             letters, bool [N].
+        lettered: Whether each has a letter, and is no number or day, bool [N].
     """
 
     prefixes: NDArray[np.uint64]
     names: NDArray[np.uint64]
     rows: NDArray[np.int32]
     proper: NDArray[np.bool_]
+    lettered: NDArray[np.bool_]
+
+    def find(self, names: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The place of each hash among `names`, -1 where it is missing, int64."""
+        return _find(self.names, names)
+
+    def pick(self, places: NDArray[np.int64]) -> EntityDictionary:
+        """Those of the names that stand at some places, ascending."""
+        # Beginnings of names that are left out lead to no name, and do no harm.
+        return EntityDictionary(
+            self.prefixes,
+            self.names[places],
+            self.rows[places],
+            self.proper[places],
+            self.lettered[places],
+        )
+
+    def joined(self, other: EntityDictionary) -> EntityDictionary:
+        """The names of both, which have none in common.
+
+        >>> both = build_dictionary(["ada"]).joined(build_dictionary(["bo"]))
+        >>> both.knows(TokenHasher(), "Ada"), both.knows(TokenHasher(), "Bo")
+        (True, True)
+        """
+        places = np.searchsorted(self.names, other.names)
+        prefixes = other.prefixes[_find(self.prefixes, other.prefixes) < 0]
+        return EntityDictionary(
+            np.insert(self.prefixes, np.searchsorted(self.prefixes, prefixes), prefixes),
+            np.insert(self.names, places, other.names),
+            np.insert(self.rows, places, other.rows),
+            np.insert(self.proper, places, other.proper),
+            np.insert(self.lettered, places, other.lettered),
+        )
 
     def knows(self, hasher: TokenHasher, name: str) -> bool:
         """Whether it holds a name, however that is written.
@@ -96,9 +131,7 @@ class EntityDictionary:
         (False, True, [0])
         """
         rows = new_rows[self.rows]
-        kept = rows >= 0
-        # Beginnings of names that are left out lead to no name, and do no harm.
-        return EntityDictionary(self.prefixes, self.names[kept], rows[kept], self.proper[kept])
+        return replace(self, rows=rows).pick(np.flatnonzero(rows >= 0))
 
 
 @dataclass(slots=True)
@@ -184,7 +217,11 @@ def build_dictionary(names: Sequence[str]) -> EntityDictionary:
         complete[order],
         order.astype(np.int32),
         np.ones(order.size, dtype=np.bool_),
+        np.array([any(map(str.isalpha, name)) for name in names], dtype=np.bool_)[order],
     )
+
+
+NO_NAMES: Final = build_dictionary(())
 
 
 def _token_hash(token: str) -> int:

@@ -17,6 +17,7 @@ from scipy.sparse import block_array, csr_array
 from graphmem.base.columns import renumbered
 from graphmem.base.text import normalise_phrase
 from graphmem.graph.entity_dictionary import (
+    NO_NAMES,
     EntityDictionary,
     Matches,
     TokenHasher,
@@ -91,32 +92,62 @@ def assemble_graph(
         passages: P passages in their final order.
         extractions: What was extracted from each.
     """
+    return _shared_first(extend_graph(passages, extractions, NO_NAMES, 0))
+
+
+def extend_graph(
+    passages: Sequence[Passage],
+    extractions: Sequence[Extraction],
+    known: EntityDictionary,
+    entities: int,
+) -> KnowledgeGraph:
+    """The entities and edges that passages bring to a graph which stays as it is.
+
+    Known and new names are looked up in these passages; new ones in no others, and forms of one
+    name are sought among the names of these passages.
+
+    Args:
+        passages: D passages that come to it, rows 0 to D - 1 of the edges.
+        extractions: What was extracted from each.
+        known: The names of the graph.
+        entities: Number of its entities E: new ones have the rows from E on, by name.
+
+    Returns:
+        New names, their labels and their dictionary, and the edges of the D passages.
+    """
     spelled = [_spellings(p, x) for p, x in zip(passages, extractions, strict=True)]
     forms = name_forms(passages, spelled)
     for row, name, spelling in forms.added:
         spelled[row].setdefault(name, spelling)
     every = sorted({name for known in spelled for name in known} | forms.merged.keys())
-    names = [name for name in every if name not in forms.merged]
+    own = build_dictionary(every)
+    there = known.find(own.names)
+    rows = {
+        every[place]: int(known.rows[found])
+        for place, found in zip(own.rows.tolist(), there.tolist(), strict=True)
+        if found >= 0
+    }
+    names = [name for name in every if name not in forms.merged and name not in rows]
     labels = _labels(names, spelled)
-    rows = {name: row for row, name in enumerate(names)}
-    rows |= {name: rows[whole] for name, whole in forms.merged.items()}
+    rows |= {name: entities + row for row, name in enumerate(names)}
+    for name, whole in forms.merged.items():
+        rows.setdefault(name, rows[whole])
     for row, name in forms.edges:
-        spelled[row].setdefault(name, labels[rows[name]])
-    hasher = TokenHasher()
-    dictionary = build_dictionary(every)
-    has_letters = np.array([any(map(str.isalpha, name)) for name in every], dtype=np.bool_)
-    lettered = has_letters[dictionary.rows]
+        spelled[row].setdefault(name, name)
     entity_of = np.array([rows[name] for name in every], dtype=np.int32)
-    dictionary = replace(dictionary, rows=entity_of[dictionary.rows])
-    written = np.zeros((2, len(every)), dtype=np.int64)
+    new = replace(own, rows=entity_of[own.rows]).pick(np.flatnonzero(there < 0))
+    dictionary = known.joined(new)
+    written = np.zeros((2, dictionary.names.size), dtype=np.int64)
+    hasher = TokenHasher()
     first = np.full(len(passages), -1, dtype=np.int32)
     edges = [
-        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written, lettered, first)
+        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written, first)
         for start in range(0, len(passages), _CHUNK)
     ]
     edges.append(_unsaid(passages, first, edges))
-    dictionary = replace(dictionary, proper=written[0] > written[1])
-    return _shared_first(names, labels, _merge(edges), dictionary, len(passages))
+    proper = (written[0] > written[1])[dictionary.find(new.names)]
+    new = replace(new, proper=proper)
+    return KnowledgeGraph(names, labels, _merge(edges), new, len(passages))
 
 
 def _spellings(passage: Passage, extraction: Extraction) -> dict[str, str]:
@@ -150,12 +181,11 @@ def _context_chunk(
     dictionary: EntityDictionary,
     hasher: TokenHasher,
     written: NDArray[np.int64],
-    lettered: NDArray[np.bool_],
     first: NDArray[np.int32],
 ) -> ContextEdges:
     """Edges of the passages from `start`.
 
-    Adds to `written` [2, E] how often they write each name of the dictionary as a name, and how
+    Adds to `written` [2, N] how often they write each name of the dictionary as a name, and how
     often in small letters only; to `first` [P] the entity that each text names first.
     """
     chunk = passages[start : start + _CHUNK]
@@ -180,7 +210,7 @@ def _context_chunk(
         for i, p in enumerate(chunk)
         if (name := normalise_phrase(subject_name(p.title)))
     }
-    named_first = _first_names(text, matches, lettered)
+    named_first = _first_names(text, matches, dictionary.lettered)
     for i, row in named_first.items():
         first[start + i] = row
     subject = np.array(
@@ -248,7 +278,8 @@ def _merge(edges: Sequence[ContextEdges]) -> ContextEdges:
         return ContextEdges(empty, empty, empty, np.zeros(0, dtype=np.bool_))
     entities = np.concatenate([edge.entities for edge in edges])
     passages = np.concatenate([edge.passages for edge in edges])
-    order = np.lexsort((passages, entities))
+    # A stable sort of what is nearly sorted, as most of this is, takes one pass.
+    order = np.argsort(entities.astype(np.int64) << 32 | passages, kind="stable")
     return ContextEdges(
         entities[order],
         passages[order],
@@ -257,21 +288,18 @@ def _merge(edges: Sequence[ContextEdges]) -> ContextEdges:
     )
 
 
-def _shared_first(
-    names: list[str],
-    labels: list[str],
-    edges: ContextEdges,
-    dictionary: EntityDictionary,
-    passages: int,
-) -> KnowledgeGraph:
+def _shared_first(graph: KnowledgeGraph) -> KnowledgeGraph:
     """Number the entities of several passages before those of one, each part by name."""
-    df = np.bincount(edges.entities, minlength=len(names))
+    df = np.bincount(graph.context.entities, minlength=len(graph.names))
     order = np.argsort(df == 1, kind="stable")
     new = renumbered(order, order.size)
-    edges = _merge([replace(edges, entities=new[edges.entities])])
-    dictionary = replace(dictionary, rows=new[dictionary.rows])
-    names, labels = [names[i] for i in order], [labels[i] for i in order]
-    return KnowledgeGraph(names, labels, edges, dictionary, passages)
+    return replace(
+        graph,
+        names=[graph.names[i] for i in order],
+        labels=[graph.labels[i] for i in order],
+        context=_merge([replace(graph.context, entities=new[graph.context.entities])]),
+        dictionary=replace(graph.dictionary, rows=new[graph.dictionary.rows]),
+    )
 
 
 def context_weights(

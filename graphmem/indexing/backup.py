@@ -25,7 +25,7 @@ from graphmem.errors import ConfigError, DataError, IndexNotFoundError, StorageE
 from graphmem.indexing.verification import Verified, verify_index
 from graphmem.indexing.writer_lock import RESPONSES, STORE
 from graphmem.protocols import Progress
-from graphmem.storage.snapshot import open_current
+from graphmem.storage.current import open_current
 
 _CURRENT: Final = "CURRENT"
 _MEMBER = regex.compile(
@@ -109,8 +109,8 @@ def restore_index(file: Path, index: Path, progress: Progress | None = None) -> 
 
 
 def _write(index: Path, part: Path, tell: Progress) -> None:
-    live = open_current(index).folder
-    files = sorted(file for file in live.rglob("*") if file.is_file())
+    parts = [part.folder for part in open_current(index).parts]
+    files = sorted(file for part in parts for file in part.rglob("*") if file.is_file())
     with part.open("wb") as stream:
         with tarfile.open(fileobj=stream, mode="w") as archive:
             for done, file in enumerate(files, start=1):
@@ -119,7 +119,7 @@ def _write(index: Path, part: Path, tell: Progress) -> None:
             for name in (STORE, RESPONSES):
                 if (index / name).exists():
                     _add_store(archive, index / name, part.parent)
-            _add_text(archive, _CURRENT, live.name)
+            _add_text(archive, _CURRENT, parts[0].name)
         stream.flush()
         os.fsync(stream.fileno())
 

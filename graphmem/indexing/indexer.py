@@ -7,26 +7,25 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.text import content_hash
 from graphmem.embedding.checked import check_width, checked_vectors
 from graphmem.errors import (
     BudgetExceeded,
     DataError,
     ExtractionError,
     IndexMismatchError,
-    IndexNotFoundError,
 )
 from graphmem.extraction.checked import checked_extractions
 from graphmem.graph.entity_graph import assemble_graph
 from graphmem.graph.synonymy import Synonyms
+from graphmem.indexing.extending import extend_snapshot
 from graphmem.indexing.extraction_run import Extracted, extract_each, is_empty
 from graphmem.indexing.facts import gather_facts
 from graphmem.indexing.sentences import gather_sentences
+from graphmem.indexing.state import State, state_of
 from graphmem.indexing.workers import M, Result, compute_batches
 from graphmem.indexing.writer_lock import RESPONSES as RESPONSES
 from graphmem.indexing.writer_lock import STORE as STORE
@@ -34,8 +33,13 @@ from graphmem.indexing.writer_lock import writer_lock
 from graphmem.protocols import EachExtractor, Embedder, Extractor, Progress
 from graphmem.sources.markup import as_read
 from graphmem.storage.changes import ADD_ONLY, ChangeRule
+from graphmem.storage.current import (
+    known_synonyms,
+    live_manifest,
+    open_stack,
+    write_snapshot,
+)
 from graphmem.storage.sentence_columns import SETTING
-from graphmem.storage.snapshot import current_content, known_synonyms, open_current, write_snapshot
 from graphmem.storage.store import Store
 from graphmem.types import Extraction, Passage
 
@@ -132,7 +136,7 @@ def index_passages(
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
         check_fingerprints(index, store.meta(), made_with, settings)
         changes = store.add(_counted(passages, tell), rule)
-        if not store.count() and current_content(index) is None:
+        if not store.count() and live_manifest(index) is None:
             raise DataError("no passages in the input: every source is empty")
         store.set_meta({**made_with, **settings})
         work = _compute(store, extractor, embedder, workers, tell, max_failures)
@@ -158,11 +162,8 @@ def index_passages(
 
 def report_of(index: Path, store: Store, changed: bool) -> IndexReport:
     """What an index holds after a change, without what the change did."""
-    try:
-        live = open_current(index)
-        passages, entities = live.passages, live.entities
-    except IndexNotFoundError:  # nothing is assembled yet
-        passages, entities = 0, 0
+    live = live_manifest(index) or {"passages": 0, "entities": 0}  # nothing is assembled yet
+    passages, entities = live["passages"], live["entities"]
     missing = store.count() - passages
     return IndexReport(passages, 0, 0, entities, changed, missing=missing)
 
@@ -332,60 +333,29 @@ def _check_batch(
         check_width(embedder, _embedded_text(passage), vectors, width)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a snapshot of a store is assembled from.
-
-    Attributes:
-        made_with: Fingerprints of extractor and embedder.
-        settings: Words by which they can be loaded again, and what else belongs to the index.
-        waiting: Hashes of the texts that are not extracted: their passages are left out.
-        failed: Ids of passages that could not be, with their errors.
-        content: Hash of all this and of all passages.
-    """
-
-    made_with: Mapping[str, str]
-    settings: Mapping[str, str]
-    waiting: Sequence[str]
-    failed: Mapping[str, str]
-    content: str
-
-    @property
-    def complete(self) -> str | None:
-        """The extractor's fingerprint where only what it has extracted goes in."""
-        return self.made_with["extractor"] if self.waiting else None
-
-
-def state_of(store: Store, waiting: Sequence[str] | None = None) -> State:
-    """What a snapshot of a store would be assembled from now.
-
-    Args:
-        store: The store.
-        waiting: Hashes of its texts that are not extracted, where they are known already.
-    """
-    meta = store.meta()
-    made_with = {name: meta[name] for name in ("extractor", "embedder")}
-    settings = {name: meta[name] for name in meta.keys() - {"format", *made_with}}
-    if waiting is None:
-        waiting = store.unextracted(made_with["extractor"])
-    failed = store.failures(made_with["extractor"]) if waiting else {}
-    content = content_hash(
-        store.content(), *made_with.values(), *sorted(settings.values()), *waiting, *failed
-    )
-    return State(made_with, settings, waiting, failed, content)
-
-
 def assemble_index(
-    index: Path, store: Store, embedder: Embedder, progress: Progress | None = None
+    index: Path,
+    store: Store,
+    embedder: Embedder,
+    progress: Progress | None = None,
+    *,
+    whole: bool = False,
 ) -> bool:
     """Bring the snapshot up to what the store holds; nothing is extracted.
+
+    Args:
+        index: The index folder.
+        store: Its store.
+        embedder: Makes the vectors that are missing.
+        progress: Told of the stages.
+        whole: Assemble all anew where the snapshot is extended.
 
     Returns:
         Whether a new one was written.
     """
     tell = progress or (lambda stage, done, total: None)
     _embed_extracted(store, store.meta()["extractor"], embedder, 1, tell)
-    return _assemble(index, store, None, embedder, 1, tell)
+    return _assemble(index, store, None, embedder, 1, tell, whole=whole)
 
 
 def _assemble(
@@ -395,16 +365,34 @@ def _assemble(
     embedder: Embedder,
     workers: int | None,
     tell: Progress,
+    *,
+    whole: bool = False,
 ) -> bool:
-    """Write a snapshot of all that the store holds, unless the live one is just that.
+    """Extend the live snapshot to all that the store holds, or assemble all anew.
 
     Passages that wait for their extraction are left out and counted.
     """
     state = state_of(store, waiting)
-    if current_content(index) == state.content:
-        return False
+    stack = open_stack(index)
+    extended = stack is not None and len(stack.parts) > 1
+    if stack is not None and stack.manifest.get("content") == state.content:
+        if not (whole and extended):
+            if not state.waiting and store.changed_since(state.content, 0) is None:
+                state.mark(
+                    store
+                )  # a run was killed before it did, or no field of a passage changed
+            return False
+    elif stack is not None and not whole:
+        tell("assemble", 0, 1)
+        if extend_snapshot(index, store, state, stack):
+            tell("assemble", 1, 1)
+            return True
     known = known_synonyms(index, embedder.fingerprint)
     write_assembled(index, store, state, embedder, workers, tell, known)
+    if state.waiting:
+        store.forget_assembled()
+    else:
+        state.mark(store)
     return True
 
 
@@ -438,11 +426,7 @@ def write_assembled(
     if SETTING in state.settings and passages:
         sentences = gather_sentences(store, read, graph, embedder, workers, tell)
         tell("assemble", 0, 1)  # a stopwatch counts from here what sentences have no part in
-    manifest: dict[str, Any] = {
-        **state.made_with,
-        **dict(sorted(state.settings.items())),
-        "content": state.content,
-    }
+    manifest = state.manifest
     if state.waiting or state.failed:
         manifest |= {"missing": store.count() - len(passages), "failed": len(state.failed)}
     vectors = store.vectors(state.made_with["embedder"], state.complete)

@@ -22,9 +22,9 @@ from graphmem.indexing.writer_lock import writer_lock
 from graphmem.llm.response_cache import ResponseCache
 from graphmem.protocols import Embedder, Progress
 from graphmem.sources.markup import as_read
+from graphmem.storage.current import folder_size, open_current, remove_leftovers
 from graphmem.storage.filters import Filter
 from graphmem.storage.sentence_columns import SETTING
-from graphmem.storage.snapshot import folder_size, open_current, remove_leftovers
 from graphmem.storage.store import Store
 
 
@@ -133,7 +133,7 @@ def compact_index(
     """
     with _opened(index, embedder, timeout) as store:
         before = folder_size(index)
-        assemble_index(index, store, embedder, progress)
+        assemble_index(index, store, embedder, progress, whole=True)
         answers = 0
         if store.orphans() and (index / RESPONSES).exists():
             with ResponseCache(index / RESPONSES) as responses:

@@ -27,19 +27,22 @@ from graphmem.graph.synonymy import RULE
 from graphmem.indexing.indexer import (
     RESPONSES,
     STORE,
-    State,
     assemble_index,
-    state_of,
     write_assembled,
 )
+from graphmem.indexing.state import State, state_of
 from graphmem.indexing.writer_lock import writer_lock
 from graphmem.protocols import Embedder, Progress, TextKind
-from graphmem.storage.snapshot import Snapshot, forget_current, open_current
+from graphmem.storage.current import forget_current, open_current
+from graphmem.storage.extension import BASE
+from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.store import Store
 
 _MOST: Final = 20
 """Problems of one kind that are told one by one."""
-_COUNTED: Final = {"format", "entities", "passages", "content", "files", "missing", "failed"}
+_COUNTED: Final = {
+    *("format", "entities", "passages", "terms", "content", "files", "missing", "failed", BASE)
+}
 
 _ASSEMBLE: Final = "graphmem verify --repair, which assembles the snapshot anew"
 _COMPUTE: Final = "graphmem verify --repair, and then indexing again, which computes it anew"
@@ -73,6 +76,8 @@ class Verified:
         deep: Whether the snapshot was assembled anew and compared.
         behind: Whether the store holds more than the snapshot, since a run was stopped or another
             is at work: no damage, but what both say could not be compared.
+        extended: Whether passages came or went since all was assembled: the bytes of an index in
+            this state are not compared, `compact_index` ends it.
         problems: What is wrong; none where the index is whole.
     """
 
@@ -81,6 +86,7 @@ class Verified:
     bytes: int = 0
     deep: bool = False
     behind: bool = False
+    extended: bool = False
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -140,6 +146,7 @@ def repair_index(
     """
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
         store.drop_results(list(store.damaged_results()))
+        store.forget_assembled()
         forget_current(index)
         assemble_index(index, store, embedder, progress)
 
@@ -151,6 +158,12 @@ def _read_snapshot(index: Path, found: Verified, tell: Progress) -> Snapshot | N
     except GraphmemError as error:
         found.problems.append(Problem("the snapshot", str(error), _ASSEMBLE))
         return None
+    for part in snapshot.parts:
+        _read_files(part, found, tell)
+    return snapshot
+
+
+def _read_files(snapshot: Snapshot, found: Verified, tell: Progress) -> None:
     known = snapshot.manifest["files"]
     for done, (name, entry) in enumerate(known.items(), start=1):
         file = snapshot.folder / name
@@ -163,7 +176,7 @@ def _read_snapshot(index: Path, found: Verified, tell: Progress) -> Snapshot | N
             what = "other bytes than were written"
             found.problems.append(Problem(str(file), what, _ASSEMBLE))
         tell("files", done, len(known))
-    found.files = len(known)
+    found.files += len(known)
     there = {
         file.relative_to(snapshot.folder).as_posix()
         for file in snapshot.folder.rglob("*")
@@ -172,7 +185,6 @@ def _read_snapshot(index: Path, found: Verified, tell: Progress) -> Snapshot | N
     for name in sorted(there - known.keys() - {"manifest.json"}):
         what = "is not of the snapshot"
         found.problems.append(Problem(str(snapshot.folder / name), what, _ASSEMBLE))
-    return snapshot
 
 
 def _read_sqlite(file: Path, mended_by: str) -> list[Problem]:
@@ -212,7 +224,11 @@ def _few(found: Iterable[str], mended_by: str) -> Iterator[Problem]:
 
 def _compare(store: Store, snapshot: Snapshot, found: Verified, deep: bool, tell: Progress) -> None:
     """What store and snapshot say of each other."""
-    state, manifest = state_of(store), snapshot.manifest
+    state, manifest = state_of(store, whole=True), snapshot.manifest
+    if state_of(store) != state:
+        what = "what it notes of the passages that changed is not so"
+        found.problems.append(Problem(STORE, what, _ASSEMBLE))
+        return
     said = {**state.made_with, **state.settings}
     if snapshot.facts is not None:
         said["synonymy"] = RULE
@@ -223,7 +239,8 @@ def _compare(store: Store, snapshot: Snapshot, found: Verified, deep: bool, tell
     if found.problems or found.behind:
         return
     found.problems += _few(_differences(store, state, snapshot), _ASSEMBLE)
-    if deep and not found.problems:
+    found.extended = len(snapshot.parts) > 1
+    if deep and not found.problems and not found.extended:
         found.problems += _few(_assembled_differences(store, state, snapshot, tell), _ASSEMBLE)
         found.deep = True
 
@@ -239,16 +256,19 @@ def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str
     if passages and shape[1] != width:
         yield f"vectors of {shape[1]} numbers in the snapshot, of {width} in the store"
         return
+    rows = {snapshot.passage(row).id: row for row in range(snapshot.passages)}
     count = 0
-    for row, vector in enumerate(store.vectors(state.made_with["embedder"], state.complete)):
+    for passage, vector in zip(
+        passages, store.vectors(state.made_with["embedder"], state.complete), strict=False
+    ):
         count += 1
-        if not np.array_equal(vector, snapshot.vectors[row]):
-            yield f"passage {passages[row].id!r}: another vector in the store"
+        row = rows.get(passage.id)
+        if row is None or snapshot.passage(row) != passage:
+            yield f"passage {passage.id!r}: other text or metadata in the store"
+        elif not np.array_equal(vector, snapshot.vectors[row]):
+            yield f"passage {passage.id!r}: another vector in the store"
     if count != len(passages):
         yield f"{count:,} vectors for {len(passages):,} passages in the store"
-    for row, passage in enumerate(passages):
-        if snapshot.passage(row) != passage:
-            yield f"passage {passage.id!r}: other text or metadata in the store"
 
 
 def _assembled_differences(

@@ -14,7 +14,8 @@ from graphmem.errors import MissingExtraError, StorageError
 from graphmem.extraction.imported import export_openie
 from graphmem.graph.fact_graph import Edges
 from graphmem.indexing.indexer import STORE
-from graphmem.storage.snapshot import Snapshot, open_current
+from graphmem.storage.current import open_current
+from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.store import Store
 
 _NO_XML = regex.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")

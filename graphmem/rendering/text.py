@@ -76,9 +76,9 @@ def verified_text(index: Path, found: Verified, before: int) -> str:
         f"{plain(p.place)}: {plain(p.what)}\n  mended by: {p.mended_by}" for p in found.problems
     ]
     if before:
-        lines.append(f"{name}: {before:,} problems before the repair, {len(found.problems):,} now")
+        lines.append(f"{name}: {_problems(before)} before the repair, {len(found.problems):,} now")
     elif found.problems:
-        lines.append(f"{name}: {len(found.problems):,} problems")
+        lines.append(f"{name}: {_problems(len(found.problems))}")
     else:
         lines.append(
             f"{name}: whole; {found.passages:,} passages, {found.files:,} files of the snapshot "
@@ -89,7 +89,16 @@ def verified_text(index: Path, found: Verified, before: int) -> str:
             "the snapshot is behind the store: a run was stopped, or is at work; the same graphmem "
             "index command goes on"
         )
+    if found.extended:
+        lines.append(
+            "a few passages stand beside the snapshot, which --deep does not compare: graphmem "
+            "compact assembles all anew"
+        )
     return "\n".join(lines)
+
+
+def _problems(count: int) -> str:
+    return "1 problem" if count == 1 else f"{count:,} problems"
 
 
 def left_out_text(read: ReadReport) -> str:

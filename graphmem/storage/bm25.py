@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import bm25s
 import numpy as np
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array, vstack
 
+from graphmem.base.columns import map_array
 from graphmem.base.text import tokens
 
 # The usual parameters (Robertson & Zaragoza 2009), and those of the published comparisons.
 K1, B = 1.5, 0.75
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
+_PARTS: Final = ("data", "indices", "indptr")
 _STOPWORDS = frozenset(STOPWORDS_EN)
 
 
@@ -32,18 +37,75 @@ def terms(text: str) -> list[str]:
     return stemmed
 
 
-class LexicalIndex:
-    """BM25 scores of P passages for any question."""
+@dataclass(frozen=True, slots=True)
+class TermCounts:
+    """How often each of P texts has which of V terms.
 
-    def __init__(self, model: Any, rows: NDArray[np.int64] | None = None) -> None:
-        """Take a `bm25s.BM25` that is indexed or loaded, None where no text has a word.
+    Attributes:
+        terms: The terms, V, sorted.
+        counts: int32 CSR [P, V].
+    """
+
+    terms: list[str]
+    counts: csr_array
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> TermCounts:
+        """Count the terms of some texts.
+
+        >>> found = TermCounts.of(["Films and a film", "A cat"])
+        >>> found.terms, found.counts.toarray().tolist()
+        (['cat', 'film'], [[0, 2], [1, 0]])
+        """
+        split = [terms(text) for text in texts]
+        every = sorted({word for words in split for word in words})
+        place = {word: i for i, word in enumerate(every)}
+        columns = np.array([place[word] for words in split for word in words], dtype=np.int32)
+        ends = np.cumsum([0, *map(len, split)], dtype=np.int32)
+        counts = csr_array(
+            (np.ones(columns.size, dtype=np.int32), columns, ends), shape=(len(texts), len(every))
+        )
+        counts.sum_duplicates()
+        return cls(every, counts)
+
+    def joined(self, other: TermCounts) -> TermCounts:
+        """The texts of both, one after the other.
+
+        >>> TermCounts.of(["cat"]).joined(TermCounts.of(["ape, cat"])).counts.toarray().tolist()
+        [[0, 1], [1, 1]]
+        """
+        every = sorted({*self.terms, *other.terms})
+        place = {word: i for i, word in enumerate(every)}
+        parts = []
+        for part in (self, other):
+            new = np.array([place[word] for word in part.terms], dtype=np.int32)
+            data, columns, ends = part.counts.data, part.counts.indices, part.counts.indptr
+            shape = part.counts.shape[0], len(every)
+            parts.append(csr_array((data, new[columns], ends), shape=shape))
+        return TermCounts(every, vstack(parts, format="csr"))
+
+
+class LexicalIndex:
+    """BM25 scores of P passages for any question.
+
+    Attributes:
+        length: Number of terms of all passages together.
+    """
+
+    def __init__(
+        self, models: Sequence[Any], length: int, rows: NDArray[np.int64] | None = None
+    ) -> None:
+        """Take what is indexed or loaded.
 
         Args:
-            model: Over all passages.
-            rows: Those of them that count, P of them; None is all.
+            models: `bm25s.BM25` over the first passages, the next and so on; none where no text
+                has a word.
+            length: Number of terms of all passages together.
+            rows: Those of all these passages that count, P of them; None is all.
         """
-        self._model = model
+        self._models = models
         self._rows = rows
+        self.length = length
 
     @classmethod
     def build(cls, texts: Sequence[str]) -> LexicalIndex:
@@ -55,25 +117,56 @@ class LexicalIndex:
         if vocabulary:
             numbers = [[vocabulary[word] for word in words] for words in split]
             model.index((numbers, vocabulary), create_empty_token=False, show_progress=False)
-        return cls(model if vocabulary else None)
+        return cls([model] if vocabulary else [], sum(map(len, split)))
 
     def save(self, folder: Path) -> None:
-        """Write .npy and JSON files into `folder`."""
+        """Write .npy and JSON files of what `build` made into `folder`."""
         folder.mkdir()
-        if self._model is not None:
-            self._model.save(folder, show_progress=False)
+        for model in self._models:
+            model.save(folder, show_progress=False)
 
     @classmethod
-    def load(cls, folder: Path) -> LexicalIndex:
+    def load(cls, folder: Path, length: int) -> LexicalIndex:
         """Map a saved index from disk.
 
         Raises:
             FileNotFoundError: A file is missing.
+            ValueError: One is damaged; or an AttributeError, KeyError, TypeError, OverflowError.
         """
-        model = bm25s.BM25.load(folder, mmap=True, load_corpus=False)
-        # Plain views of the mappings: numpy's memmap class makes every small access slower.
-        model.scores = {name: np.asarray(column) for name, column in model.scores.items()}
-        return cls(model)
+        parts = {name: map_array(folder / f"{name}.csc.index.npy") for name in _PARTS}
+        vocabulary = json.loads((folder / "vocab.index.json").read_text("utf-8"))
+        said = json.loads((folder / "params.index.json").read_text("utf-8"))
+        return cls([_model(parts, int(said["num_docs"]), vocabulary)], length)
+
+    def extended(self, passages: int, after: TermCounts) -> LexicalIndex:
+        """The same with passages that come after those of `build`, whose scores stay as they are.
+
+        Args:
+            passages: Number of those that are there.
+            after: Terms of the others.
+
+        >>> texts = ["the cat sat", "a dog", "a cat and a dog"]
+        >>> whole, built = LexicalIndex.build(texts), LexicalIndex.build(texts[:2])
+        >>> both = built.extended(2, TermCounts.of(texts[2:]))
+        >>> bool(whole.scores("cats", 3)[2] == both.scores("cats", 3)[2])
+        True
+        """
+        tf, words = after.counts.astype(np.float32).tocoo(), after.terms
+        holding = np.bincount(tf.col, minlength=len(words))
+        models = list(self._models) or [_scored(csc_array((passages, 0), dtype=np.float32), {})]
+        known, ends = models[0].vocab_dict, models[0].scores["indptr"]
+        for place, number in [(i, known[w]) for i, w in enumerate(words) if w in known]:
+            holding[place] += ends[number + 1] - ends[number]
+        lengths = after.counts.sum(axis=1).astype(np.float32)
+        total = passages + lengths.size
+        mean = (self.length + int(lengths.sum())) / max(total, 1) or 1.0
+        # Lucene's BM25 (Kamphuis et al. 2020), as bm25s has it.
+        rare = np.log1p((total - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+        score = rare[tf.col] * tf.data / (K1 * (1 - B + B * lengths[tf.row] / mean) + tf.data)
+        shape = lengths.size, len(words)
+        scores = csc_array((score.astype(np.float32), (tf.row, tf.col)), shape=shape)
+        models.append(_scored(scores, {word: i for i, word in enumerate(words)}))
+        return LexicalIndex(models, self.length + int(lengths.sum()))
 
     def select(self, rows: NDArray[np.int64]) -> LexicalIndex:
         """The same of some passages; how rare a word is stays that of all.
@@ -84,7 +177,8 @@ class LexicalIndex:
         ... ]
         True
         """
-        return LexicalIndex(self._model, rows)
+        kept = rows if self._rows is None else self._rows[rows]
+        return LexicalIndex(self._models, self.length, kept)
 
     def known(self, words: Sequence[str]) -> list[str]:
         """Those of the words, each one token, that a passage holds in any form.
@@ -92,11 +186,12 @@ class LexicalIndex:
         >>> LexicalIndex.build(["the cat sat", "a dog"]).known(["Cats", "Cot"])
         ['Cats']
         """
-        if self._model is None:
-            return []
-        vocabulary = self._model.vocab_dict
         stemmed = Stemmer.Stemmer("english").stemWords([" ".join(tokens(w)) for w in words])
-        return [word for word, stem in zip(words, stemmed, strict=True) if stem in vocabulary]
+        return [
+            word
+            for word, stem in zip(words, stemmed, strict=True)
+            if any(stem in model.vocab_dict for model in self._models)
+        ]
 
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.
@@ -105,10 +200,29 @@ class LexicalIndex:
         >>> index.scores("cats?", 2).argmax()
         np.int64(0)
         """
-        if self._model is None:
+        if not self._models:
             return np.zeros(passages, dtype=np.float32)
-        known = [word for word in terms(question) if word in self._model.vocab_dict]
-        if not known:
-            return np.zeros(passages, dtype=np.float32)
-        scores: NDArray[np.float32] = self._model.get_scores(known)
+        words = terms(question)
+        scores = np.concatenate([_scores(model, words) for model in self._models])
         return scores if self._rows is None else scores[self._rows]
+
+
+def _scored(scores: csc_array, vocabulary: Mapping[str, int]) -> Any:
+    parts = {name: getattr(scores, name) for name in _PARTS}
+    return _model(parts, scores.shape[0], vocabulary)
+
+
+def _model(parts: Mapping[str, NDArray[Any]], texts: int, vocabulary: Mapping[str, int]) -> Any:
+    """What bm25s would hold of some texts with these scores, as CSC by text and term."""
+    model = bm25s.BM25(method="lucene", k1=K1, b=B)
+    model.vocab_dict, model.nonoccurrence_array = vocabulary, None
+    model.scores = {**parts, "num_docs": texts}
+    return model
+
+
+def _scores(model: Any, words: Sequence[str]) -> NDArray[np.float32]:
+    known = [word for word in words if word in model.vocab_dict]
+    if not known:
+        return np.zeros(model.scores["num_docs"], dtype=np.float32)
+    scores: NDArray[np.float32] = model.get_scores(known)
+    return scores

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.columns import StringColumn, write_strings, write_vectors
+from graphmem.base.columns import StringColumn, map_array, write_strings, write_vectors
 from graphmem.graph.fact_graph import Edges, FactGraph, FactTable
 from graphmem.graph.synonymy import Synonyms, Told, eligible_phrases, find_synonyms
 
@@ -53,7 +53,7 @@ def write_facts(snapshot: Path, source: FactSource) -> None:
     table = source.table
     write_vectors(folder / "phrase_vectors.npy", source.phrase_vectors, len(table.phrases))
     write_vectors(folder / "fact_vectors.npy", source.fact_vectors, len(table.predicates))
-    vectors = np.load(folder / "phrase_vectors.npy", mmap_mode="r", allow_pickle=False)
+    vectors = map_array(folder / "phrase_vectors.npy")
     eligible = eligible_phrases(table.phrases)
     names = [table.phrases[row] for row in eligible.tolist()]
     found = find_synonyms(names, vectors, eligible, source.known, tell=source.tell)

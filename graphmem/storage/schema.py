@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
-FORMAT = "1"
+FORMAT = "2"
 """Version of the tables below; another version is another index."""
+OLDER = "1"
+"""A version that had no `changed` and `assembled`: it becomes the above when it is written to."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -27,6 +29,10 @@ _LATER = (  # older stores of this format have no such tables
     """CREATE TABLE IF NOT EXISTS packs (
   hash TEXT, fingerprint TEXT, name TEXT NOT NULL,
   PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS changed (id TEXT PRIMARY KEY, was TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS assembled (
+  content TEXT NOT NULL, total TEXT NOT NULL, extractor TEXT NOT NULL, embedder TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS passages_by_document ON passages (document)",
 )
 
 
@@ -41,6 +47,7 @@ def make_later_tables(db: sqlite3.Connection) -> None:
     """Make the tables that an older store lacks."""
     for statement in _LATER:
         db.execute(statement)
+    db.execute("UPDATE meta SET value = ? WHERE key = 'format' AND value = ?", (FORMAT, OLDER))
 
 
 def lend_tables(db: sqlite3.Connection) -> None:

@@ -1,9 +1,10 @@
-"""Some passages of a snapshot, as a snapshot of their own: what a filtered search sees.
+"""Some passages of a snapshot, as a snapshot of their own.
 
-Entities that no selected passage mentions, facts that none states, and all that is counted over
-passages are left out or counted anew, so that nothing from outside can be a seed, a step of the
-walk, a reason or a hit. Two things stay those of the whole: how rare BM25 takes a word to be, and
-which of an entity's spellings is shown.
+That is what a filtered search sees, and what is left of an extended one. Entities that no selected
+passage mentions, facts that none states, and all that is counted over passages are left out or
+counted anew, so that nothing from outside can be a seed, a step of the walk, a reason or a hit. Two
+things stay those of the whole: how rare BM25 takes a word to be, and which of an entity's spellings
+is shown.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Selection(Snapshot):
         """Select the passages of `rows`, ascending, int64 [P]."""
         self._whole = whole
         self._rows = rows
-        self.folder, self.manifest = whole.folder, whole.manifest
+        self.folder, self.manifest, self.parts = whole.folder, whole.manifest, whole.parts
         self.edges, self._left = select_edges(whole.edges, whole.entities, rows, whole.passages)
         self.passages: int = rows.size
         self.entities: int = self._left.size
@@ -53,7 +54,7 @@ class Selection(Snapshot):
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
         """Unit vectors of the passages, float32 [P, d]."""
-        return self._whole.vectors[self._rows]
+        return self._whole.vectors_of(self._rows)
 
     @cached_property
     def labels(self) -> Strings:

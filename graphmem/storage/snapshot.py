@@ -1,33 +1,20 @@
-"""The derived, immutable, memory-mapped columns that queries read; and the switch to a new one.
-
-    my.index/
-      CURRENT              the name of the live snapshot, replaced atomically
-      snapshot-000007/     *.npy, lexical/, manifest.json: format, counts, fingerprints, checksums
-
-A snapshot is written under a temporary name, synced, renamed, then CURRENT is replaced. Readers
-keep the files that they have mapped.
-"""
+"""The derived, immutable columns that queries read, mapped: *.npy, lexical/ and manifest.json."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from graphmem.base.columns import StringColumn, Strings, write_strings, write_vectors
-from graphmem.base.files import checked_file, sync_folder, write_text
+from graphmem.base.columns import StringColumn, Strings, map_array, write_strings, write_vectors
 from graphmem.base.text import content_hash
-from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
+from graphmem.errors import IndexMismatchError, StorageError
 from graphmem.graph.entity_dictionary import EntityDictionary
 from graphmem.graph.entity_graph import (
     ContextEdges,
@@ -38,45 +25,44 @@ from graphmem.graph.entity_graph import (
     subject_rows,
 )
 from graphmem.graph.fact_graph import FactGraph
-from graphmem.graph.synonymy import RULE, Synonyms
 from graphmem.sources.markup import as_read
 from graphmem.storage.bm25 import LexicalIndex
 from graphmem.storage.fact_columns import FOLDER as FACTS
 from graphmem.storage.fact_columns import (
-    SYNONYM_FILES,
-    FactSource,
     read_facts,
-    read_synonyms,
-    write_facts,
 )
 from graphmem.storage.sentence_columns import (
     SentenceColumns,
-    SentenceSource,
     read_sentences,
-    write_sentences,
 )
 from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
-FORMAT = 5
+FORMAT = 6
 """Version of the columns below; another version must be assembled again."""
 
 _OWN_WORDS = 8  # a text of so many tells what it is without its title
 _POINTER = "CURRENT"
-_MANIFEST = "manifest.json"
-# numpy reads the header of an array as Python's tokens, and asks the system for what it says.
-_UNREADABLE = (ValueError, EOFError, KeyError, TypeError, SyntaxError, TokenError, OverflowError)
-_NAME = regex.compile(r"snapshot-[0-9]{6,12}")
+MANIFEST = "manifest.json"
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 class Snapshot:
     """One snapshot, mapped from disk: E entities, P passages, vectors of d dimensions.
 
     All files are mapped at once, so that it stays whole when a writer removes them.
+
+    Attributes:
+        folder: Where it is.
+        manifest: What its manifest says.
+        parts: The snapshots that it is read from, each with a folder and a manifest of its own.
+        entities: Number of entities E.
+        passages: Number of passages P.
+        lexical: BM25 over the passages.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Map the columns; use `open_current` to find the live snapshot.
+        """Map the columns; use `current.open_current` to find the live snapshot.
 
         Raises:
             IndexMismatchError: The snapshot has another format.
@@ -84,54 +70,69 @@ class Snapshot:
             FileNotFoundError: A file is missing.
         """
         self.folder = folder
-        self.manifest = _read_manifest(folder)
+        self.parts: tuple[Snapshot, ...] = (self,)
+        self.manifest = read_manifest(folder)
         self.entities: int = self.manifest["entities"]
         self.passages: int = self.manifest["passages"]
         self._arrays: dict[str, NDArray[Any]] = {}
         for name, entry in self.manifest["files"].items():
             file = folder / name
             if file.stat().st_size != entry["bytes"]:
-                raise _damaged(file)
+                raise damaged(file)
             if file.suffix == ".npy" and file.parent.name != "lexical":
                 self._arrays[name.removesuffix(".npy")] = _map_array(file)
         try:
             words = any(name.startswith("lexical/") for name in self.manifest["files"])
-            self.lexical = LexicalIndex.load(folder / "lexical") if words else LexicalIndex(None)
+            self.lexical = (
+                LexicalIndex.load(folder / "lexical", self.manifest["terms"])
+                if words
+                else LexicalIndex([], 0)
+            )
         except _UNREADABLE as error:
-            raise _damaged(folder / "lexical") from error
+            raise damaged(folder / "lexical") from error
 
-    def _array(self, name: str) -> NDArray[Any]:
+    def array(self, name: str) -> NDArray[Any]:
+        """A column by its name.
+
+        Raises:
+            StorageError: There is none.
+        """
         if name not in self._arrays:
-            raise _damaged(self.folder / f"{name}.npy")
+            raise damaged(self.folder / f"{name}.npy")
         return self._arrays[name]
 
-    def _strings(self, name: str) -> StringColumn:
-        return StringColumn(self._array(f"{name}_data"), self._array(f"{name}_offsets"))
+    def strings(self, name: str) -> StringColumn:
+        """A column of strings by its name.
+
+        Raises:
+            StorageError: There is none.
+        """
+        return StringColumn(self.array(f"{name}_data"), self.array(f"{name}_offsets"))
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
         """Unit vectors of the passages, float32 [P, d]."""
-        return self._array("vectors")
+        return self.array("vectors")
 
     @cached_property
     def labels(self) -> Strings:
         """Entity names as they are most often written, E."""
-        return self._strings("labels")
+        return self.strings("labels")
 
     @cached_property
     def df(self) -> NDArray[np.int32]:
         """Number of passages of every entity, int32 [E]."""
-        return self._array("df")
+        return self.array("df")
 
     @cached_property
     def subjects(self) -> NDArray[np.int32]:
         """Entity row of the title of every passage, -1 where it has none, int32 [P]."""
-        return self._array("subjects")
+        return self.array("subjects")
 
     @cached_property
     def copied(self) -> NDArray[np.int32]:
-        """The first passage that says the same as each (`same_texts`), int32 [P]."""
-        return self._array("copied")
+        """The first passage that says the same as each (`text_keys`), int32 [P]."""
+        return self.array("copied")
 
     @cached_property
     def has_copies(self) -> bool:
@@ -141,41 +142,42 @@ class Snapshot:
     @cached_property
     def context_counts(self) -> NDArray[np.int32]:
         """Number of mentions of every context edge, in the order of `graph.weights`, int32 [M]."""
-        return self._array("context_counts")
+        return self.array("context_counts")
 
     @cached_property
     def edges(self) -> ContextEdges:
         """The context edges without their weights."""
-        indptr = self._array("context_indptr")
+        indptr = self.array("context_indptr")
         entities = np.repeat(np.arange(self.entities, dtype=np.int32), np.diff(indptr))
         return ContextEdges(
             entities,
-            self._array("context_passages"),
+            self.array("context_passages"),
             self.context_counts,
-            self._array("context_subjects"),
+            self.array("context_subjects"),
         )
 
     @cached_property
     def dictionary(self) -> EntityDictionary:
         """Finds the entities in any text."""
         return EntityDictionary(
-            self._array("dictionary_prefixes"),
-            self._array("dictionary_names"),
-            self._array("dictionary_rows"),
-            self._array("dictionary_proper"),
+            self.array("dictionary_prefixes"),
+            self.array("dictionary_names"),
+            self.array("dictionary_rows"),
+            self.array("dictionary_proper"),
+            self.array("dictionary_lettered"),
         )
 
     @cached_property
     def graph(self) -> ContextGraph:
         """The weighted context edges, as walks read them."""
-        parts = [np.asarray(self._array(f"context_{n}")) for n in ("weights", "passages", "indptr")]
+        parts = [np.asarray(self.array(f"context_{n}")) for n in ("weights", "passages", "indptr")]
         shape = (self.entities, self.passages)
         try:
             weights = csr_array(tuple(parts), shape=shape, copy=False)
             weights.check_format(full_check=True)
             return context_graph(weights)
         except ValueError as error:
-            raise _damaged(self.folder / "context_passages.npy") from error
+            raise damaged(self.folder / "context_passages.npy") from error
 
     @cached_property
     def adjacency(self) -> csr_array:
@@ -187,7 +189,7 @@ class Snapshot:
         """The facts, None where no passage has any."""
         if f"{FACTS}/subjects" not in self._arrays:
             return None
-        return read_facts(self._array)
+        return read_facts(self.array)
 
     @cached_property
     def sentences(self) -> SentenceColumns | None:
@@ -195,210 +197,92 @@ class Snapshot:
         if not self.passages:
             return None
         try:
-            return read_sentences(self.manifest, self._array)
+            return read_sentences(self.manifest, self.array)
         except ValueError as error:
-            raise _damaged(self.folder / "sentences") from error
+            raise damaged(self.folder / "sentences") from error
 
     @cached_property
     def _records(self) -> StringColumn:
-        return self._strings("records")
+        return self.strings("records")
 
     def passage(self, row: int) -> Passage:
         """The passage of one row."""
         try:
             return Passage(**json.loads(self._records[row]))
         except (ValueError, TypeError) as error:
-            raise _damaged(self.folder / "records_data.npy") from error
+            raise damaged(self.folder / "records_data.npy") from error
 
     @cached_property
     def metadata(self) -> list[Mapping[str, Any]]:
         """Metadata of every passage, P; reads all records once."""
         return [self.passage(row).metadata for row in range(self.passages)]
 
+    def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Unit vectors of the passages of some rows, ascending, float32 [r, d]."""
+        return self.vectors[rows]
+
     def size(self, under: str = "") -> int:
         """Bytes on disk, of all columns or of those whose names begin with `under`."""
-        files = self.manifest["files"].items()
+        files = [item for part in self.parts for item in part.manifest["files"].items()]
         return sum(entry["bytes"] for name, entry in files if name.startswith(under))
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    file = folder / _MANIFEST
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the manifest of a snapshot says.
+
+    Raises:
+        IndexMismatchError: The snapshot has another format.
+        StorageError: The manifest is damaged.
+        FileNotFoundError: It is missing.
+    """
+    file = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
         found = manifest.get("format")
         counts = [manifest.get(name) for name in ("entities", "passages")]
+        counts.append(manifest.get("terms", 0))
         sizes = [entry["bytes"] for entry in manifest.get("files", {}).values()]
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
-        raise _damaged(file) from error
+        raise damaged(file) from error
     if found != FORMAT:
         raise IndexMismatchError(
             f"{folder}: format {found}, this version of graphmem reads format {FORMAT}: "
-            f"run graphmem index SOURCE --index {folder.parent} again, which assembles it anew and "
-            "extracts nothing again, or says that the extractor has another version by now, and "
-            "how to make a new index"
+            f"run graphmem verify {folder.parent} --repair, which assembles it anew and extracts "
+            "nothing again"
         )
     if not sizes or not all(isinstance(number, int) for number in counts + sizes):
-        raise _damaged(file)
+        raise damaged(file)
     return manifest
 
 
 def _map_array(file: Path) -> NDArray[Any]:
     try:
-        # A plain view of the mapping: numpy's memmap class makes every small access slower.
-        array: NDArray[Any] = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+        return map_array(file)
     except _UNREADABLE as error:
-        raise _damaged(file) from error
-    return array
+        raise damaged(file) from error
 
 
-def open_current(index: Path) -> Snapshot:
-    """Open the live snapshot of an index.
-
-    Raises:
-        IndexNotFoundError: There is no index, or none that was finished; says what to run.
-        IndexMismatchError: It has another format.
-        StorageError: It is damaged.
-    """
-    for _ in range(3):
-        name = _current(index)
-        if name is None:
-            break
-        try:
-            return Snapshot(index / name)
-        except FileNotFoundError as error:
-            # A writer may have replaced and removed the snapshot since CURRENT was read.
-            if _current(index) == name:
-                raise _damaged(Path(error.filename or index / name)) from error
-        except OSError as error:
-            raise StorageError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    if (index / "store.sqlite").exists():
-        raise IndexNotFoundError(
-            f"{index}: this index was never finished; what was committed is kept: "
-            f"run the same graphmem index command again to go on"
-        )
-    raise IndexNotFoundError(f"{index}: no index here; make one: graphmem index SOURCE --index DIR")
-
-
-def live_folder(index: Path) -> Path | None:
-    """The folder of the live snapshot, None where there is none.
-
-    Raises:
-        StorageError: What says so is damaged.
-    """
-    name = _current(index)
-    return None if name is None else index / name
-
-
-def forget_current(index: Path) -> None:
-    """Let no snapshot be live, so that the next one is assembled from nothing."""
-    (index / _POINTER).unlink(missing_ok=True)
-
-
-def current_content(index: Path) -> str | None:
-    """What the live snapshot was assembled from, None where there is none that can be read."""
-    try:
-        content: str | None = open_current(index).manifest.get("content")
-    except (IndexNotFoundError, IndexMismatchError, StorageError):
-        return None
-    return content
-
-
-def known_synonyms(index: Path, embedder: str) -> Synonyms | None:
-    """Near phrases of the live snapshot; None where there are none that can be relied on.
-
-    Args:
-        index: The index folder.
-        embedder: Fingerprint of what made the vectors.
-    """
-    try:
-        live = open_current(index)
-        manifest, files = live.manifest, live.manifest["files"]
-        if (manifest.get("synonymy"), manifest.get("embedder")) != (RULE, embedder):
-            return None
-        if any(checked_file(live.folder / name) != files[name] for name in SYNONYM_FILES):
-            return None
-        return read_synonyms(live._array)
-    except (IndexNotFoundError, IndexMismatchError, StorageError, OSError, KeyError):
-        return None
-
-
-def write_snapshot(
-    index: Path,
-    graph: KnowledgeGraph,
-    passages: Sequence[Passage],
-    vectors: Iterable[NDArray[np.float32]],
-    manifest: dict[str, Any],
-    facts: FactSource | None = None,
-    sentences: SentenceSource | None = None,
-) -> None:
-    """Write a snapshot beside the live one, switch to it, and remove the old one.
-
-    Args:
-        index: The index folder.
-        graph: The graph over the passages.
-        passages: P passages in row order.
-        vectors: Their P vectors, float32 [d] each.
-        manifest: What goes into the manifest beside format, counts and checksums.
-        facts: The facts, None where no passage has any.
-        sentences: The sentences, None where the index does not keep them.
-    """
-    name = _next_name(index)
-    folder = index / f".{name}.tmp"
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        _write_columns(folder, graph, passages, vectors)
-        if facts:
-            write_facts(folder, facts)
-            manifest = {**manifest, "synonymy": RULE}
-        if sentences:
-            write_sentences(folder, sentences)
-        files = {
-            file.relative_to(folder).as_posix(): checked_file(file)
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        }
-        counts = {"format": FORMAT, "entities": len(graph.names), "passages": len(passages)}
-        write_text(folder / _MANIFEST, json.dumps({**counts, **manifest, "files": files}, indent=1))
-        for inner in filter(Path.is_dir, folder.iterdir()):
-            sync_folder(inner)
-        sync_folder(folder)
-        os.replace(folder, index / name)
-        write_text(index / f"{_POINTER}.tmp", name)
-        os.replace(index / f"{_POINTER}.tmp", index / _POINTER)
-        sync_folder(index)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise StorageError(f"{folder}: {error.strerror or error}; the old state stays") from error
-    remove_leftovers(index)
-
-
-def remove_leftovers(index: Path) -> None:
-    """Remove all snapshots but the live one, half-written ones too; only a writer may do so."""
-    live = _current(index)
-    half = [path.name for path in index.glob(".snapshot-*.tmp") if path.is_dir()]
-    for name in (*_snapshots(index), *half):
-        if name != live:
-            shutil.rmtree(index / name, ignore_errors=True)
-
-
-def folder_size(index: Path) -> int:
-    """Bytes of all files of an index."""
-    return sum(file.stat().st_size for file in index.rglob("*") if file.is_file())
-
-
-def _write_columns(
+def write_columns(
     folder: Path,
     graph: KnowledgeGraph,
     passages: Sequence[Passage],
     vectors: Iterable[NDArray[np.float32]],
-) -> None:
+) -> dict[str, int]:
+    """Write the columns of P passages into a folder, and what the manifest counts of them.
+
+    Args:
+        folder: Exists and is empty.
+        graph: The graph over the passages.
+        passages: P passages in row order.
+        vectors: Their P vectors, float32 [d] each.
+    """
     entities, count, edges = len(graph.names), len(passages), graph.context
     weights = context_weights(edges, entities, count)
+    keys = text_keys(passages)
     columns = {
         "df": np.bincount(edges.entities, minlength=entities).astype(np.int32),
         "subjects": subject_rows(edges, count),
-        "copied": same_texts(passages),
+        "copied": first_alike(keys),
         "context_indptr": weights.indptr,
         "context_passages": edges.passages,
         "context_weights": weights.data,
@@ -408,37 +292,59 @@ def _write_columns(
         "dictionary_names": graph.dictionary.names,
         "dictionary_rows": graph.dictionary.rows,
         "dictionary_proper": graph.dictionary.proper,
-        "row_keys": np.array([row_key(passage.id) for passage in passages], dtype=np.int64),
+        "dictionary_lettered": graph.dictionary.lettered,
+        "id_keys": id_keys(passages),
+        "text_keys": keys,
     }
     for name, column in columns.items():
         np.save(folder / f"{name}.npy", column, allow_pickle=False)
-    write_strings(folder, "names", graph.names)
     write_strings(folder, "labels", graph.labels)
-    write_strings(folder, "records", (_record(passage) for passage in passages))
+    write_strings(folder, "records", map(record, passages))
     write_vectors(folder / "vectors.npy", vectors, count)
-    LexicalIndex.build([f"{p.title} {p.text}" for p in map(as_read, passages)]).save(
-        folder / "lexical"
-    )
+    lexical = LexicalIndex.build(lexical_texts(passages))
+    lexical.save(folder / "lexical")
+    return {"entities": entities, "passages": count, "terms": lexical.length}
 
 
-def same_texts(passages: Sequence[Passage]) -> NDArray[np.int32]:
-    """Row of the first passage with the same text but for blanks, int32 [P].
+def lexical_texts(passages: Iterable[Passage]) -> list[str]:
+    """What BM25 reads of each passage."""
+    return [f"{said.title} {said.text}" for said in map(as_read, passages)]
+
+
+def id_keys(passages: Sequence[Passage]) -> NDArray[np.int64]:
+    """Hashes of the ids, int64 [P]."""
+    return np.array([row_key(passage.id) for passage in passages], dtype=np.int64)
+
+
+def text_keys(passages: Sequence[Passage]) -> NDArray[np.uint64]:
+    """The same number for passages that say the same but for blanks, uint64 [P].
 
     Texts of a few words are the same where their titles are too: "Thanks!" is said by many.
 
-    >>> same_texts([Passage("1", "So be it. ", "A"), Passage("2", "So be  it.", "A")]).tolist()
-    [0, 0]
+    >>> first, second = text_keys([Passage("1", "So be it. "), Passage("2", "So be  it.")])
+    >>> bool(first == second)
+    True
     """
-    first: dict[str, int] = {}
-    rows = np.empty(len(passages), dtype=np.int32)
+    keys = np.empty(len(passages), dtype=np.uint64)
     for row, passage in enumerate(passages):
         words = passage.text.split()
         title = "" if len(words) >= _OWN_WORDS else passage.title
-        rows[row] = first.setdefault(content_hash(title, " ".join(words)), row)
-    return rows
+        keys[row] = int(content_hash(title, " ".join(words))[:16], 16)
+    return keys
 
 
-def _record(passage: Passage) -> str:
+def first_alike(keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """The first place that has the same key as each, int32 [P].
+
+    >>> first_alike(np.array([7, 9, 7], dtype=np.uint64)).tolist()
+    [0, 1, 0]
+    """
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    return first[place].astype(np.int32)
+
+
+def record(passage: Passage) -> str:
+    """A passage as a line of JSON, without where it was read."""
     fields = {
         "id": passage.id,
         "text": passage.text,
@@ -450,29 +356,8 @@ def _record(passage: Passage) -> str:
     return json.dumps(fields, ensure_ascii=False, sort_keys=True)
 
 
-def _current(index: Path) -> str | None:
-    try:
-        name = (index / _POINTER).read_bytes().strip().decode("ascii")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise _damaged(index / _POINTER) from error
-    # The pointer is data: it names a snapshot in this folder, nothing else.
-    if not _NAME.fullmatch(name):
-        raise _damaged(index / _POINTER)
-    return name
-
-
-def _snapshots(index: Path) -> list[str]:
-    return [path.name for path in index.glob("snapshot-*") if _NAME.fullmatch(path.name)]
-
-
-def _next_name(index: Path) -> str:
-    numbers = [int(name.removeprefix("snapshot-")) for name in _snapshots(index)]
-    return f"snapshot-{max(numbers, default=0) + 1:06d}"
-
-
-def _damaged(file: Path) -> StorageError:
+def damaged(file: Path) -> StorageError:
+    """The error for a file that is not as it was written."""
     return StorageError(
         f"{file}: missing or damaged; run graphmem index on this index again to assemble it anew"
     )

@@ -33,7 +33,7 @@ from graphmem.storage.rows import (
     read_passage,
     text_name,
 )
-from graphmem.storage.schema import FORMAT, lend_tables, make_later_tables, make_tables
+from graphmem.storage.schema import FORMAT, OLDER, lend_tables, make_later_tables, make_tables
 from graphmem.types import Extraction, Passage
 
 _AT_ONCE = 400
@@ -55,6 +55,8 @@ UNION SELECT p.id, t.source, p.source FROM texts t
     AND p.id NOT IN (SELECT id FROM came)"""
 """Of every text that came in whole: the whole and the pieces that are there and did not come."""
 _NEAR_ONE = 1e-3
+_CHANGED = "WHERE p.id IN (SELECT id FROM changed)"
+_DIGEST = "digest(id, hash, document, CAST(position AS TEXT), metadata)"
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
 
 
@@ -108,6 +110,7 @@ class Store:
 
     def _checked(self, prepare: Callable[[], None]) -> Self:
         try:
+            self._db.create_function("digest", 5, content_hash, deterministic=True)
             prepare()
             self._check_format()
         except BaseException:
@@ -130,7 +133,7 @@ class Store:
 
     def _check_format(self) -> None:
         found = self.meta().get("format")
-        if found != FORMAT:
+        if found not in (FORMAT, OLDER):
             raise IndexMismatchError(
                 f"{self._path}: format {found}, this version of graphmem reads format {FORMAT}: "
                 "index the sources again into a new folder"
@@ -263,6 +266,7 @@ class Store:
         return found
 
     def _insert(self, db: sqlite3.Connection, passage: Passage, metadata: str) -> None:
+        self._note(db, passage.id)
         row = (passage.id, row_key(passage.id), text_hash(passage), passage.title, passage.text)
         db.execute(
             "INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -318,7 +322,61 @@ class Store:
             return before - self._count("passages")
 
     def _delete(self, db: sqlite3.Connection, ids: Sequence[str]) -> None:
+        for name in ids:
+            self._note(db, name)
         db.executemany("DELETE FROM passages WHERE id = ?", ((name,) for name in ids))
+
+    def _note(self, db: sqlite3.Connection, passage_id: str) -> None:
+        """Note that a passage is about to change, and what it was at the last `mark_assembled`."""
+        db.execute(
+            "INSERT OR IGNORE INTO changed SELECT ?1, "
+            f"coalesce((SELECT {_DIGEST} FROM passages WHERE id = ?1), '')",
+            (passage_id,),
+        )
+
+    def mark_assembled(self, content: str, extractor: str, embedder: str) -> None:
+        """Record that a snapshot of all passages is live: what changes is told from here on.
+
+        Args:
+            content: Of this snapshot.
+            extractor: Fingerprint of what has extracted every passage.
+            embedder: Fingerprint of what has embedded every passage.
+        """
+        with self._transaction() as db:
+            total = self.content()
+            db.execute("DELETE FROM changed")
+            db.execute("DELETE FROM assembled")
+            row = content, total, extractor, embedder
+            db.execute("INSERT INTO assembled VALUES (?, ?, ?, ?)", row)
+
+    def forget_assembled(self) -> None:
+        """Tell no more what changed since a snapshot."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM assembled")
+
+    def changed_since(self, content: str, most: int) -> list[str] | None:
+        """Ids of the passages added, replaced or deleted since a snapshot, and maybe of some more.
+
+        Args:
+            content: That of the snapshot.
+            most: Where there are more, they are not told.
+
+        Returns:
+            None where it is not known, or there are too many.
+        """
+        with _storage_errors(self._path):
+            if self._db.execute("SELECT content FROM assembled").fetchall() != [(content,)]:
+                return None
+            query = "SELECT id FROM changed ORDER BY id LIMIT ?"
+            found = [name for (name,) in self._db.execute(query, (most + 1,))]
+        return found if len(found) <= most else None
+
+    def _among(self, extractor: str, embedder: str | None = None) -> str:
+        """Of which passages p something may be missing: of those that have changed alone."""
+        query = "SELECT 1 FROM assembled WHERE extractor = ?1 AND embedder = coalesce(?2, embedder)"
+        with _storage_errors(self._path):
+            known = self._db.execute(query, (extractor, embedder)).fetchone()
+        return "p.id IN (SELECT id FROM changed)" if known else "TRUE"
 
     def damaged_passages(self) -> Iterator[str]:
         """What is wrong with each passage that is not what was stored."""
@@ -362,6 +420,7 @@ class Store:
     def drop_results(self, found: Iterable[tuple[str, str, str]]) -> None:
         """Remove what `damaged_results` found, so that it is computed again."""
         with self._transaction() as db:
+            db.execute("DELETE FROM assembled")
             for table, digest, _ in found:
                 db.execute(f"DELETE FROM {table} WHERE hash = ?", (digest,))
 
@@ -413,17 +472,25 @@ class Store:
 
     def pending(self, extractor: str, embedder: str) -> list[str]:
         """Hashes of the texts that lack an extraction or a vector of these fingerprints, sorted."""
-        query = """
-            SELECT DISTINCT hash FROM passages p
-            WHERE NOT EXISTS (SELECT 1 FROM extractions e WHERE e.hash = p.hash AND fingerprint = ?)
-               OR NOT EXISTS (SELECT 1 FROM vectors v WHERE v.hash = p.hash AND fingerprint = ?)
+        query = f"""
+            SELECT DISTINCT hash FROM passages p WHERE {self._among(extractor, embedder)} AND (
+               NOT EXISTS (SELECT 1 FROM extractions e WHERE e.hash = p.hash AND fingerprint = ?)
+               OR NOT EXISTS (SELECT 1 FROM vectors v WHERE v.hash = p.hash AND fingerprint = ?))
             ORDER BY hash"""
         with _storage_errors(self._path):
             return [row[0] for row in self._db.execute(query, (extractor, embedder))]
 
-    def unextracted(self, fingerprint: str) -> list[str]:
-        """Hashes of the texts that lack an extraction of this fingerprint, sorted."""
-        query = f"SELECT DISTINCT hash FROM passages p WHERE NOT {_EXTRACTED} ORDER BY hash"
+    def unextracted(self, fingerprint: str, *, whole: bool = False) -> list[str]:
+        """Hashes of the texts that lack an extraction of this fingerprint, sorted.
+
+        Args:
+            fingerprint: Of the extractor.
+            whole: Look at all, else at what has changed since the last `mark_assembled`.
+        """
+        among = "TRUE" if whole else self._among(fingerprint)
+        query = (
+            f"SELECT DISTINCT hash FROM passages p WHERE {among} AND NOT {_EXTRACTED} ORDER BY hash"
+        )
         with _storage_errors(self._path):
             return [row[0] for row in self._db.execute(query, (fingerprint,))]
 
@@ -525,6 +592,37 @@ class Store:
             )
             return [read_passage(row) for row in rows]
 
+    def passages_of(self, ids: Sequence[str]) -> list[Passage]:
+        """Those of the passages with these ids that are there, by the hash of their id."""
+        found = []
+        for part in _parts(ids):
+            marks = ", ".join("?" * len(part))
+            query = (
+                "SELECT id, title, text, document, position, metadata, source "
+                f"FROM passages WHERE id IN ({marks})"
+            )
+            with _storage_errors(self._path):
+                found += [read_passage(row) for row in self._db.execute(query, tuple(part))]
+        return sorted(found, key=lambda passage: (row_key(passage.id), passage.id))
+
+    def pieces_of(self, document: str, most: int) -> list[str]:
+        """Ids of the passages of a document, the first `most` of them."""
+        query = "SELECT id FROM passages WHERE document = ? LIMIT ?"
+        with _storage_errors(self._path):
+            return [name for (name,) in self._db.execute(query, (document, most))]
+
+    def extractions_of(self, hashes: Sequence[str], fingerprint: str) -> list[Extraction]:
+        """The extraction of each text, in the order of `hashes`; all must be there."""
+        found: dict[str, str] = {}
+        for part in _parts(hashes):
+            marks = ", ".join("?" * len(part))
+            query = (
+                f"SELECT hash, data FROM extractions WHERE fingerprint = ? AND hash IN ({marks})"
+            )
+            with _storage_errors(self._path):
+                found |= dict(self._db.execute(query, (fingerprint, *part)).fetchall())
+        return [load_extraction(found[digest]) for digest in hashes]
+
     def extractions(self, fingerprint: str) -> Iterator[Extraction]:
         """The extraction of every passage that has one, in the order of `passages`."""
         query = """
@@ -584,16 +682,20 @@ class Store:
         with _storage_errors(self._path):
             return dict(self._db.execute(query, (fingerprint, *hashes)).fetchall())
 
-    def content(self) -> str:
-        """Hash of all passages with all their fields, whatever the order they came in."""
-        digest = ""
+    def content(self, *, whole: bool = False) -> str:
+        """Hash of all passages with all their fields, whatever the order they came in.
+
+        Args:
+            whole: Read all passages; else what has changed since the last `mark_assembled`.
+        """
         with _storage_errors(self._path):
-            for row in self._db.execute(
-                "SELECT id, hash, document, CAST(position AS TEXT), metadata "
-                "FROM passages ORDER BY row_key, id"
-            ):
-                digest = content_hash(digest, *row)
-        return digest
+            known = None if whole else self._db.execute("SELECT total FROM assembled").fetchone()
+            total, where = (0, "") if known is None else (int(known[0], 16), _CHANGED)
+            for (was,) in self._db.execute("SELECT was FROM changed") if known else ():
+                total -= int(was or "0", 16)
+            for (now,) in self._db.execute(f"SELECT {_DIGEST} FROM passages p {where}"):
+                total += int(now, 16)
+        return f"{total % (1 << 128):032x}"
 
     def count(self) -> int:
         """Number of passages."""

@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from graphmem.base.columns import StringColumn, write_strings, write_vectors
+from graphmem.base.columns import StringColumn, map_array, write_strings, write_vectors
 from graphmem.errors import StorageError
 
 
@@ -42,3 +42,35 @@ def test_strings_are_not_held_while_they_are_written(tmp_path):
     finally:
         tracemalloc.stop()
     assert (tmp_path / "texts_data.npy").stat().st_size > 20_000_000
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<i8", "<u8", "|u1", "|b1", "<i4"])
+@pytest.mark.parametrize("shape", [(0,), (5,), (3, 4), (0, 4), ()])
+def test_arrays_are_mapped_as_numpy_saves_them(tmp_path, dtype, shape):
+    array = np.ones(shape, dtype=dtype)
+    np.save(tmp_path / "a.npy", array)
+    mapped = map_array(tmp_path / "a.npy")
+    assert mapped.dtype == array.dtype and np.array_equal(mapped, array)
+    assert not mapped.flags.writeable or not mapped.size
+
+
+HEADERS = [
+    *("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }", "__import__('os')", "", "{" * 99),
+    "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4), }",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (999,), }",
+    f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({'9' * 40},), }}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (-3,), }",
+    "{'descr': '<f3', 'fortran_order': False, 'shape': (3,), }",
+]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_what_is_no_plain_array_is_refused(tmp_path, header):
+    data = header.encode() + b"\n"
+    file = tmp_path / "a.npy"
+    file.write_bytes(b"\x93NUMPY\x01\x00" + len(data).to_bytes(2, "little") + data + bytes(12))
+    with pytest.raises((ValueError, OverflowError, TypeError)):
+        map_array(file)
+    file.write_bytes(b"\x93NUMPY\x03\x00" + bytes(200))
+    with pytest.raises(ValueError, match=r"version 1\.0"):
+        map_array(file)

@@ -9,7 +9,7 @@ from graphmem import GraphMemory, Passage
 from graphmem.errors import DataError
 from graphmem.sources.files import read_passages
 from graphmem.sources.options import ReadOptions, ReadReport
-from graphmem.storage.snapshot import open_current
+from graphmem.storage.current import open_current
 
 BRIDGE = "The Larkmoor Bridge was designed by Edmund Ravenscroft."
 

@@ -12,7 +12,7 @@ from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.extraction.spacy import SpacyExtractor
 from graphmem.indexing.indexer import index_passages
 from graphmem.searching.retriever import Retriever
-from graphmem.storage.snapshot import open_current
+from graphmem.storage.current import open_current
 from graphmem.types import Passage
 
 PEOPLE = [

@@ -330,9 +330,11 @@ def test_the_advice_for_an_index_of_an_older_version(tmp_path):
     manifest = index / (index / "CURRENT").read_text() / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 1}))
     refused = run("search", index, QUESTION, code=2).stderr
-    assert f"graphmem index SOURCE --index {index} again" in " ".join(refused.split())
+    assert f"graphmem verify {index} --repair" in " ".join(refused.split())
+    run("verify", index, "--repair")
+    assert hits(index) == found
     report = json.loads(run("index", source, "--index", index, "--json").stdout)
-    assert (report["computed"], hits(index)) == (0, found)
+    assert (report["computed"], report["changed"], hits(index)) == (0, False, found)
 
     with sqlite3.connect(index / "store.sqlite") as db:
         (extractor,) = db.execute("SELECT value FROM meta WHERE key = 'extractor'").fetchone()

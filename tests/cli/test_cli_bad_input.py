@@ -236,7 +236,7 @@ def test_other_format_of_the_snapshot(index, tmp_path):
     manifest = index / "snapshot-000001" / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     message = fails("search", index, QUESTION)
-    assert re.search(r"format 99, .* reads format \d+: run graphmem index", message)
+    assert re.search(r"format 99, .* reads format \d+: run graphmem verify .* --repair", message)
     run("index", tmp_path / "films.jsonl", "--index", index)
     assert sorted(hits(index)) == ALL
 

@@ -22,7 +22,7 @@ from graphmem.evaluation.runs.specification import (
     preset_variant,
 )
 from graphmem.memory import GraphMemory
-from graphmem.storage.snapshot import open_current
+from graphmem.storage.current import open_current
 
 HASHING = IndexOptions("hashing")
 

@@ -18,7 +18,7 @@ from graphmem.graph.fact_graph import (
     normalise_part,
     phrase_adjacency,
 )
-from graphmem.storage.snapshot import known_synonyms, open_current
+from graphmem.storage.current import known_synonyms, open_current
 
 # The world of facts. Passages in brackets, phrases between them, facts as arrows:
 #

@@ -199,6 +199,6 @@ def test_on_the_command_line(index):
     (live_snapshot(index) / "df.npy").unlink()
     assert "mended by: graphmem verify --repair" in run("verify", index, code=1).output
     said = run("verify", index, "--repair").output
-    assert "1 problems before the repair, 0 now" in said
+    assert "1 problem before the repair, 0 now" in said
     (index / "store.sqlite").write_bytes(b"no store")
     assert "a backup" in run("verify", index, code=1).output

@@ -14,8 +14,8 @@ from worlds import live_snapshot
 from graphmem import Extraction, GraphMemory, Passage, Triple
 from graphmem.config import PRESETS, RetrievalConfig
 from graphmem.errors import ConfigError
+from graphmem.storage.current import open_current
 from graphmem.storage.selection import Selection, select
-from graphmem.storage.snapshot import open_current
 
 NAMES = ("Ada", "Bob", "Cid", "Turin", "Oslo")
 # What ranks without BM25, whose rarity of words stays that of the whole index.

@@ -15,7 +15,7 @@ from graphmem.errors import ConfigError
 from graphmem.searching.linearrag import LinearSearcher
 from graphmem.searching.retriever import Retriever
 from graphmem.searching.scores import reciprocal_rank_fusion
-from graphmem.storage.snapshot import open_current
+from graphmem.storage.current import open_current
 
 # The passages of a chain: film, director, birthplace, county; and a loaf of bread.
 PASSAGES = [

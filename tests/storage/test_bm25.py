@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmem.storage.bm25 import K1, B, LexicalIndex, terms
+from graphmem.storage.bm25 import K1, B, LexicalIndex, TermCounts, terms
 
 TEXTS = ["the cat sat on the mat", "a dog and a cat, and a dog", "", "東京 dogs", "rye bread"]
 
@@ -33,7 +33,7 @@ def test_the_formula(question, tmp_path):
     built = LexicalIndex.build(TEXTS)
     assert built.scores(question, len(TEXTS)) == pytest.approx(expected, rel=1e-5)
     built.save(tmp_path / "lexical")
-    loaded = LexicalIndex.load(tmp_path / "lexical")
+    loaded = LexicalIndex.load(tmp_path / "lexical", built.length)
     assert np.array_equal(loaded.scores(question, 5), built.scores(question, 5))
 
 
@@ -46,6 +46,21 @@ texts = st.lists(st.lists(words, max_size=6).map(" ".join), min_size=1, max_size
 def test_the_formula_on_any_text(texts, question):
     found = LexicalIndex.build(texts).scores(question, len(texts))
     assert found == pytest.approx(by_hand(texts, question), rel=1e-4)
+
+
+@settings(deadline=None)
+@given(texts, texts, texts, st.lists(words, max_size=4).map(" ".join))
+def test_what_comes_after_scores_by_the_formula_over_all(first, second, third, question):
+    every = first + second + third
+    after = TermCounts.of(second).joined(TermCounts.of(third))
+    found = LexicalIndex.build(first).extended(len(first), after)
+    scores = found.scores(question, len(every))
+    assert scores[len(first) :] == pytest.approx(by_hand(every, question)[len(first) :], rel=1e-4)
+    built = LexicalIndex.build(first)
+    assert np.array_equal(scores[: len(first)], built.scores(question, len(first)))
+    assert found.length == LexicalIndex.build(every).length
+    chosen = found.select(np.arange(len(every))[1:]).select(np.arange(len(every) - 1)[::2])
+    assert np.array_equal(chosen.scores(question, chosen._rows.size), scores[1::2])
 
 
 @pytest.mark.parametrize("question", ["", "?!", "the", "\0", "zebra", "😀"])

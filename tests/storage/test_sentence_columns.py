@@ -16,8 +16,8 @@ from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.embedding.onnx import OnnxEmbedder
 from graphmem.errors import StorageError
 from graphmem.graph.entity_dictionary import TokenHasher
+from graphmem.storage.current import open_current
 from graphmem.storage.sentence_columns import cut_sentences, find_entities, join_entities
-from graphmem.storage.snapshot import open_current
 
 PASSAGES = [
     Passage("a", "Ada Lovelace wrote Notes. It rained.", "Ada Lovelace"),

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from worlds import TINY, TINY_NAMES, ScriptedExtractor, island_world, live_snaps
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_graph import assemble_graph, context_weights
 from graphmem.storage.bm25 import LexicalIndex
-from graphmem.storage.snapshot import open_current, write_snapshot
+from graphmem.storage.current import open_current, write_snapshot
 from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
@@ -60,7 +61,7 @@ def test_columns_hold_plain_arrays_without_pickle(write):
     for file in set(files) - set(arrays):
         assert file.suffix == ".json"
         json.loads(file.read_text("utf-8"))
-    keys = np.load(folder / "row_keys.npy").tolist()
+    keys = np.load(folder / "id_keys.npy").tolist()
     assert keys == [row_key(p.id) for p in TINY]
 
 
@@ -103,13 +104,13 @@ def test_a_snapshot_that_vanishes_while_it_is_opened_is_never_read_in_part(
     old = live_snapshot(write())
     load = LexicalIndex.load
 
-    def vanish(folder):
+    def vanish(folder, length):
         if folder.parent == old:
             for file in folder.iterdir():
                 file.unlink()
             if later:
                 write(later)
-        return load(folder)
+        return load(folder, length)
 
     monkeypatch.setattr(LexicalIndex, "load", vanish)
     if later is None:
@@ -148,9 +149,9 @@ def test_a_failure_at_any_moment_leaves_the_old_state(write, tmp_path, monkeypat
 
     target = {
         "mkdir": "pathlib.Path.mkdir",
-        "columns": "graphmem.storage.snapshot._write_columns",
-        "rename": "graphmem.storage.snapshot.os.replace",
-        "pointer": "graphmem.storage.snapshot.write_text",
+        "columns": "graphmem.storage.current.write_columns",
+        "rename": "graphmem.storage.current.os.replace",
+        "pointer": "graphmem.storage.current.write_text",
     }[moment]
     with monkeypatch.context() as patch:
         patch.setattr(target, fail)
@@ -249,9 +250,9 @@ def test_a_pointer_to_nothing(write):
 @pytest.mark.parametrize(
     "manifest",
     [
-        *("", "[]", "3", "null", "{", '{"format": 5}', '{"format": 5, "files": []}'),
-        '{"format": 5, "files": {"df.npy": {"bytes": "many"}}, "entities": 1, "passages": 1}',
-        '{"format": 5, "files": {"df.npy": 3}, "entities": 1, "passages": 1}',
+        *("", "[]", "3", "null", "{", '{"format": 6}', '{"format": 6, "files": []}'),
+        '{"format": 6, "files": {"df.npy": {"bytes": "many"}}, "entities": 1, "passages": 1}',
+        '{"format": 6, "files": {"df.npy": 3}, "entities": 1, "passages": 1}',
         "[" * 100_000,
     ],
 )
@@ -266,8 +267,15 @@ def test_another_format_says_what_to_run(write):
     index = write()
     file = live_snapshot(index) / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
-    with pytest.raises(IndexMismatchError, match=r"format 99.*reads format 5.*graphmem index"):
+    with pytest.raises(IndexMismatchError, match=r"format 99.*reads format 6.*graphmem verify"):
         open_current(index)
+
+
+def test_many_threads_open_it_at_once(write):
+    index = write()
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: open_current(index).passages, range(600)))
+    assert set(opened) == {8}
 
 
 def test_no_index(tmp_path):
@@ -286,7 +294,7 @@ def test_a_writer_that_removes_the_snapshot_while_it_is_opened(write, monkeypatc
     index = write()
     from graphmem.storage import snapshot as module
 
-    read = module._read_manifest
+    read = module.read_manifest
 
     def replaced(folder):
         manifest = read(folder)
@@ -294,5 +302,5 @@ def test_a_writer_that_removes_the_snapshot_while_it_is_opened(write, monkeypatc
             write(TINY[:2])
         return manifest
 
-    monkeypatch.setattr(module, "_read_manifest", replaced)
+    monkeypatch.setattr(module, "read_manifest", replaced)
     assert open_current(index).passages == 2

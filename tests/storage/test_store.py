@@ -3,6 +3,8 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from worlds import TINY
 
 from graphmem.errors import DataError, IndexMismatchError, StorageError
+from graphmem.storage.changes import ChangeRule
 from graphmem.storage.store import Store, row_key, text_hash
 from graphmem.types import Extraction, Passage, Triple
 
@@ -144,8 +147,74 @@ def test_another_format_says_what_to_do(tmp_path):
     Store.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute("UPDATE meta SET value = '99'")
-    with pytest.raises(IndexMismatchError, match=r"format 99.*reads format 1.*new folder"):
+    with pytest.raises(IndexMismatchError, match=r"format 99.*reads format 2.*new folder"):
         Store.open(path)
+
+
+def test_a_store_of_the_version_before_is_read_and_becomes_the_new_one(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with Store.open(path) as store:
+        store.add([Passage("1", "Alien.")])
+        content = store.content()
+    with closing(sqlite3.connect(path)) as db:
+        for table in ("changed", "assembled"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
+        db.commit()
+    with Store.read(path) as store:
+        assert store.content() == content and store.changed_since("c", 9) is None
+    with Store.open(path) as store:
+        assert store.meta()["format"] == "2" and store.content() == content
+        assert store.changed_since("c", 9) is None
+        store.mark_assembled("c", "x", "e")
+        store.add([Passage("2", "Solaris.")])
+        assert store.changed_since("c", 9) == ["2"]
+
+
+names = st.sampled_from("abcde")
+changes = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), names, st.sampled_from(["One.", "Two.", "Three."])),
+        st.tuples(st.just("delete"), names, st.just("")),
+        st.tuples(st.just("mark"), st.sampled_from("xyz"), st.just("")),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(changes)
+def test_what_changed_since_a_snapshot_is_told_and_the_content_follows(changes):
+    """Also that nothing can wait for its extraction but what has changed."""
+    held, marked, content = {}, None, None
+    with TemporaryDirectory() as folder, Store.open(Path(folder) / "s") as store:
+        for kind, name, text in changes:
+            if kind == "put":
+                store.add([Passage(name, text)], ChangeRule(replaces=True))
+                held[name] = text
+            elif kind == "delete":
+                store.delete([name])
+                held.pop(name, None)
+            else:
+                pending = store.pending("x", "e")
+                if pending:
+                    found = [Extraction() for _ in pending]
+                    store.save(pending, "x", found, "e", np.eye(len(pending), 9, dtype="f4"))
+                content, marked = name, dict(held)
+                store.mark_assembled(content, "x", "e")
+            assert store.content() == store.content(whole=True)
+            assert store.unextracted("x") == store.unextracted("x", whole=True)
+            if marked is None:
+                assert store.changed_since("x", 99) is None
+                continue
+            told = store.changed_since(content, 99)
+            differs = {n for n in held.keys() | marked.keys() if held.get(n) != marked.get(n)}
+            assert set(told) >= differs
+            if told:
+                assert store.changed_since(content, len(told) - 1) is None
+            assert store.changed_since("other", 99) is None
+            there = sorted(store.passages_of(told), key=lambda passage: passage.id)
+            assert [p.text for p in there] == [held[n] for n in sorted(told) if n in held]
 
 
 def test_reading_changes_nothing_and_lends_what_an_older_store_lacks(tmp_path):

@@ -25,8 +25,8 @@ from graphmem.extraction.imported import ImportedExtractor
 from graphmem.indexing.sentences import STAGE as SENTENCES
 from graphmem.memory import GraphMemory
 from graphmem.protocols import Embedder, Extractor, Progress
+from graphmem.storage.current import open_current
 from graphmem.storage.sentence_columns import FOLDER
-from graphmem.storage.snapshot import open_current
 from graphmem.types import Passage
 
 

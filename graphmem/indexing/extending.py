@@ -1,0 +1,93 @@
+"""A few passages that came or went: the live snapshot is extended, not assembled anew.
+
+What this costs follows what changed. Until all is assembled anew, names that are new are not sought
+in the passages that were there, nor are forms of one name among old and new names together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from graphmem.graph.entity_graph import extend_graph
+from graphmem.indexing.state import State
+from graphmem.sources.markup import as_read
+from graphmem.storage.current import write_extension
+from graphmem.storage.extension import Extension, Stack
+from graphmem.storage.sentence_columns import SETTING
+from graphmem.storage.store import Store, text_hash
+
+SMALLEST: Final = 1000
+"""Passages of the smallest snapshot that is extended: less is assembled anew within a second."""
+SHARE: Final = 1 / 32
+"""Of its passages, how many may come and go before all is assembled anew."""
+_PIECES: Final = 64
+"""Pieces of a document that are linked anew together when one of them changes."""
+
+
+def extend_snapshot(index: Path, store: Store, state: State, stack: Stack) -> bool:
+    """Extend the live snapshot to what the store holds, where little has changed.
+
+    Args:
+        index: The index folder.
+        store: Its store; all extractions and vectors are there.
+        state: Of the store.
+        stack: The live snapshot with its extension.
+
+    Returns:
+        Whether it was; else all must be assembled anew.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    room = int(stack.base.passages * SHARE) if stack.base.passages >= SMALLEST else 0
+    most = room - stack.own.gone.size - len(stack.own.records)
+    said = {name: stack.manifest.get(name) for name in state.manifest.keys() - {"content"}}
+    if (
+        most <= 0
+        or state.waiting
+        or "missing" in stack.manifest
+        or SETTING in state.settings
+        or stack.base.facts is not None
+        or said != {name: state.manifest[name] for name in said}
+    ):
+        return False
+    changed = store.changed_since(stack.manifest["content"], most)
+    if changed is None:
+        return False
+    rows, ids = _with_documents(store, stack, set(changed))
+    passages = store.passages_of(sorted(ids))
+    if len(rows) + len(passages) > most:
+        return False
+    hashes = [text_hash(passage) for passage in passages]
+    extractions = store.extractions_of(hashes, state.made_with["extractor"])
+    if any(extraction.triples for extraction in extractions):
+        return False
+    read = [as_read(passage) for passage in passages]
+    graph = extend_graph(read, extractions, stack.dictionary, stack.entities)
+    vectors = np.empty((len(passages), stack.base.vectors.shape[1]), dtype=np.float32)
+    for row, vector in enumerate(store.vectors_of(hashes, state.made_with["embedder"])):
+        vectors[row] = vector
+    gone = np.union1d(stack.own.gone, np.array(rows, dtype=np.int64))
+    extension = stack.own.joined(Extension.of(graph, passages, vectors), gone)
+    counts = Stack(stack.base, extension).counts
+    write_extension(index, stack.base, extension, {**counts, **state.manifest})
+    state.mark(store)
+    return True
+
+
+def _with_documents(store: Store, stack: Stack, ids: set[str]) -> tuple[list[int], set[str]]:
+    """Rows of the stack and ids of passages, with all pieces of the same documents.
+
+    A piece is about what the first of its document names, and a surname is one of its document.
+    """
+    rows = stack.rows_of(ids)
+    there = [*store.passages_of(sorted(ids)), *map(stack.passage, rows)]
+    pieces: set[str] = set()
+    for document in {passage.document for passage in there} - {""}:
+        found = store.pieces_of(document, _PIECES + 1)
+        pieces |= set(found) if len(found) <= _PIECES else set()
+    more = stack.rows_of(pieces - ids)
+    return sorted({*rows, *more}), ids | pieces
