@@ -95,6 +95,50 @@ class Chained:
         return self.first[row] if row < border else self.second[row - border]
 
 
+@dataclass(frozen=True, slots=True)
+class VectorRows:
+    """Vectors of d dimensions by row, left where they are mapped.
+
+    Attributes:
+        blocks: Arrays, float32 [n, d] each, one after the other.
+        rows: Which of their rows count, int64; None is all.
+    """
+
+    blocks: tuple[NDArray[np.float32], ...]
+    rows: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        """Number of vectors."""
+        return sum(map(len, self.blocks)) if self.rows is None else self.rows.size
+
+    @property
+    def width(self) -> int:
+        """Number of dimensions d."""
+        return int(self.blocks[0].shape[1])
+
+    def pick(self, rows: NDArray[np.int64]) -> VectorRows:
+        """Some of them, in this order."""
+        return VectorRows(self.blocks, rows if self.rows is None else self.rows[rows])
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Those of some rows, in this order, float32 [r, d].
+
+        >>> both = VectorRows((np.zeros((2, 1)), np.ones((2, 1))), np.array([0, 2, 3]))
+        >>> both.take(np.array([2, 0, 1])).ravel().tolist()
+        [1.0, 0.0, 1.0]
+        """
+        chosen = rows if self.rows is None else self.rows[rows]
+        if len(self.blocks) == 1:
+            return self.blocks[0][chosen]
+        vectors = np.empty((chosen.size, self.width), dtype=np.float32)
+        start = 0
+        for block in self.blocks:
+            here = (chosen >= start) & (chosen < start + len(block))
+            vectors[here] = block[chosen[here] - start]
+            start += len(block)
+        return vectors
+
+
 def renumbered(kept: NDArray[np.integer[Any]], count: int) -> NDArray[np.int32]:
     """The place in `kept` of each of `count` rows, -1 where it is not there, int32 [count].
 

@@ -67,7 +67,7 @@ def extend_snapshot(index: Path, store: Store, state: State, stack: Stack) -> bo
         return False
     read = [as_read(passage) for passage in passages]
     graph = extend_graph(read, extractions, stack.dictionary, stack.entities)
-    vectors = np.empty((len(passages), stack.base.vectors.shape[1]), dtype=np.float32)
+    vectors = np.empty((len(passages), stack.base.vectors.width), dtype=np.float32)
     for row, vector in enumerate(store.vectors_of(hashes, state.made_with["embedder"])):
         vectors[row] = vector
     gone = np.union1d(stack.own.gone, np.array(rows, dtype=np.int64))

@@ -248,13 +248,13 @@ def _compare(store: Store, snapshot: Snapshot, found: Verified, deep: bool, tell
 def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str]:
     """Passages and vectors that are not the same in store and snapshot."""
     passages = store.passages(state.complete)
-    shape = snapshot.vectors.shape
-    if not len(passages) == snapshot.passages == shape[0]:
+    vectors = snapshot.vectors
+    if not len(passages) == snapshot.passages == len(vectors):
         yield f"{snapshot.passages:,} passages in the snapshot, {len(passages):,} in the store"
         return
     width = store.width(state.made_with["embedder"]) or 0
-    if passages and shape[1] != width:
-        yield f"vectors of {shape[1]} numbers in the snapshot, of {width} in the store"
+    if passages and vectors.width != width:
+        yield f"vectors of {vectors.width} numbers in the snapshot, of {width} in the store"
         return
     rows = {snapshot.passage(row).id: row for row in range(snapshot.passages)}
     count = 0
@@ -265,7 +265,7 @@ def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str
         row = rows.get(passage.id)
         if row is None or snapshot.passage(row) != passage:
             yield f"passage {passage.id!r}: other text or metadata in the store"
-        elif not np.array_equal(vector, snapshot.vectors[row]):
+        elif not np.array_equal(vector, vectors.take(np.array([row]))[0]):
             yield f"passage {passage.id!r}: another vector in the store"
     if count != len(passages):
         yield f"{count:,} vectors for {len(passages):,} passages in the store"

@@ -79,7 +79,7 @@ class NameSearcher:
 
         A question without a word outside its names asks nothing again: one vector of zeros.
         """
-        labels, width = self._snapshot.labels, self._snapshot.vectors.shape[1]
+        labels, width = self._snapshot.labels, self._snapshot.vectors.width
         texts = [queries([labels[int(row)] for row in c.names], c.asked) for c in found]
         every = [text for part in texts for text in part]
         vectors = np.zeros((0, width), dtype=np.float32)
@@ -254,7 +254,7 @@ class NameSearcher:
             mass[rows],
             cosine[rows],
             lexical[rows],
-            snapshot.vectors[rows],
+            snapshot.vectors.take(rows),
             subjects,
             subject_mass,
             seeds.entities,

@@ -161,7 +161,7 @@ class Retriever:
 
     def _embed(self, texts: Sequence[str], kind: TextKind = "question") -> NDArray[np.float32]:
         return checked_vectors(
-            self.embedder, [*map(visible, texts)], kind, self.snapshot.vectors.shape[1]
+            self.embedder, [*map(visible, texts)], kind, self.snapshot.vectors.width
         )
 
     def _searcher(self, config: SearchConfig) -> Searcher[Any]:
@@ -219,13 +219,17 @@ class Retriever:
         # Pair by pair, not by one product of matrices: BLAS rounds that by its shape and by the
         # number of threads, and its threads fight with onnxruntime's over the cores (10 ms
         # against 0.1 at 2,000 passages).
-        passages = self.snapshot.vectors
-        cosines = np.empty((len(vectors), len(passages)), dtype=np.float32)
-        step = _NEAR if len(vectors) > 1 else len(passages)
-        for start in range(0, len(passages), step):
-            near = slice(start, start + step)
-            np.vecdot(vectors[:, None], passages[None, near], out=cosines[:, near])
-        return cosines
+        found = []
+        for passages in self.snapshot.vectors.blocks:
+            cosines = np.empty((len(vectors), len(passages)), dtype=np.float32)
+            step = _NEAR if len(vectors) > 1 else max(len(passages), 1)
+            for start in range(0, len(passages), step):
+                near = slice(start, start + step)
+                np.vecdot(vectors[:, None], passages[None, near], out=cosines[:, near])
+            found.append(cosines)
+        every = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+        rows = self.snapshot.vectors.rows
+        return every if rows is None else every[:, rows]
 
 
 def require_positive(k: int) -> None:

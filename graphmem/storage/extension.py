@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from graphmem.base.columns import Chained, Strings, write_strings, write_vectors
+from graphmem.base.columns import Chained, Strings, VectorRows, write_strings, write_vectors
 from graphmem.graph.entity_dictionary import NO_NAMES, EntityDictionary
 from graphmem.graph.entity_graph import ContextEdges, KnowledgeGraph
 from graphmem.graph.fact_graph import FactGraph
@@ -72,8 +72,8 @@ class Extension:
     vectors: NDArray[np.float32]
 
     @classmethod
-    def nothing(cls, width: int) -> Extension:
-        """No passages, beside a snapshot with vectors of `width` dimensions."""
+    def nothing(cls, base: Snapshot) -> Extension:
+        """No passages beside a snapshot."""
         number, truth = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.bool_)
         return cls(
             np.zeros(0, dtype=np.int64),
@@ -84,7 +84,7 @@ class Extension:
             np.zeros(0, dtype=np.int64),
             np.zeros(0, dtype=np.uint64),
             [],
-            np.zeros((0, width), dtype=np.float32),
+            _no_vectors(base),
         )
 
     @classmethod
@@ -133,7 +133,7 @@ class Extension:
                 array("id_keys"),
                 array("text_keys"),
                 list(_every(files.strings("records"))),
-                array("vectors") if array("id_keys").size else base.vectors[:0],
+                array("vectors") if array("id_keys").size else _no_vectors(base),
             )
             found._check(base)
         except (ValueError, KeyError, TypeError) as error:
@@ -157,7 +157,7 @@ class Extension:
         entities = base.entities + len(self.labels)
         if _outside(edges.entities, entities) or _outside(self.names.rows, entities):
             raise ValueError("an entity that does not exist")
-        if self.vectors.shape[1:] != base.vectors.shape[1:]:
+        if self.vectors.shape[1:] != (base.vectors.width,):
             raise ValueError("vectors of another length")
 
     def write(self, folder: Path) -> None:
@@ -234,7 +234,7 @@ class Stack(Snapshot):
             StorageError: It is damaged.
         """
         if files is None:
-            return cls(base, Extension.nothing(base.vectors.shape[1]))
+            return cls(base, Extension.nothing(base))
         return cls(base, Extension.read(files, base), files)
 
     @property
@@ -260,17 +260,9 @@ class Stack(Snapshot):
         return [row for row in near if self.passage(row).id in ids]
 
     @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """Unit vectors of the passages, float32 [P, d]; a copy of all."""
-        return self.vectors_of(np.arange(self.passages))
-
-    def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Unit vectors of the passages of some rows, ascending, float32 [r, d]."""
-        border = int(np.searchsorted(rows, self.base.passages))
-        vectors = np.empty((rows.size, self.base.vectors.shape[1]), dtype=np.float32)
-        vectors[:border] = self.base.vectors[rows[:border]]
-        vectors[border:] = self.own.vectors[rows[border:] - self.base.passages]
-        return vectors
+    def vectors(self) -> VectorRows:
+        """Unit vectors of the passages."""
+        return VectorRows((*self.base.vectors.blocks, self.own.vectors))
 
     @cached_property
     def labels(self) -> Strings:
@@ -321,6 +313,10 @@ class Stack(Snapshot):
             return Passage(**json.loads(self.own.records[row - self.base.passages]))
         except (ValueError, TypeError) as error:
             raise damaged(self.folder / "records_data.npy") from error
+
+
+def _no_vectors(base: Snapshot) -> NDArray[np.float32]:
+    return np.zeros((0, base.vectors.width), dtype=np.float32)
 
 
 def _every(strings: Strings) -> Iterator[str]:

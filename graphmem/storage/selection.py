@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.columns import Picked, Strings, renumbered
+from graphmem.base.columns import Picked, Strings, VectorRows, renumbered
 from graphmem.graph.entity_dictionary import EntityDictionary
 from graphmem.graph.entity_graph import (
     ContextGraph,
@@ -52,9 +52,12 @@ class Selection(Snapshot):
         return renumbered(self._left, self._whole.entities)
 
     @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """Unit vectors of the passages, float32 [P, d]."""
-        return self._whole.vectors_of(self._rows)
+    def vectors(self) -> VectorRows:
+        """Unit vectors of the passages; a copy, where these are few."""
+        whole = self._whole.vectors
+        if 2 * self._rows.size > self._whole.passages:
+            return whole.pick(self._rows)
+        return VectorRows((whole.take(self._rows),))
 
     @cached_property
     def labels(self) -> Strings:

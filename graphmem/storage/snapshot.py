@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from graphmem.base.columns import StringColumn, Strings, map_array, write_strings, write_vectors
+from graphmem.base.columns import (
+    StringColumn,
+    Strings,
+    VectorRows,
+    map_array,
+    write_strings,
+    write_vectors,
+)
 from graphmem.base.text import content_hash
 from graphmem.errors import IndexMismatchError, StorageError
 from graphmem.graph.entity_dictionary import EntityDictionary
@@ -110,9 +117,9 @@ class Snapshot:
         return StringColumn(self.array(f"{name}_data"), self.array(f"{name}_offsets"))
 
     @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """Unit vectors of the passages, float32 [P, d]."""
-        return self.array("vectors")
+    def vectors(self) -> VectorRows:
+        """Unit vectors of the passages."""
+        return VectorRows((self.array("vectors"),))
 
     @cached_property
     def labels(self) -> Strings:
@@ -216,10 +223,6 @@ class Snapshot:
     def metadata(self) -> list[Mapping[str, Any]]:
         """Metadata of every passage, P; reads all records once."""
         return [self.passage(row).metadata for row in range(self.passages)]
-
-    def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Unit vectors of the passages of some rows, ascending, float32 [r, d]."""
-        return self.vectors[rows]
 
     def size(self, under: str = "") -> int:
         """Bytes on disk, of all columns or of those whose names begin with `under`."""

@@ -29,7 +29,7 @@ def index_statistics(index: Path, snapshot: Snapshot) -> dict[str, Any]:
         "passages_per_entity": _spread(df),
         "facts": 0 if snapshot.facts is None else len(snapshot.facts.table.predicates),
         "sentences_kept": 0 if sentences is None else len(sentences.vectors),
-        "vector_dimensions": int(snapshot.vectors.shape[1]),
+        "vector_dimensions": snapshot.vectors.width,
         "bytes_snapshot": snapshot.size(),
         "bytes_store": sum(file.stat().st_size for file in files),
         "snapshot": snapshot.folder.name,

@@ -86,7 +86,8 @@ def test_a_selection_is_an_index_of_its_passages_alone(tmp_path_factory, drawn):
     selected, fresh = select(open_current(whole.path), {"in": True}), open_current(alone.path)
     assert by_name(selected) == by_name(fresh)
     assert selected.copied.tolist() == fresh.copied.tolist()
-    assert np.array_equal(selected.vectors, fresh.vectors)
+    every = np.arange(fresh.passages)
+    assert np.array_equal(selected.vectors.take(every), fresh.vectors.take(every))
     for preset in WORDLESS:
         for question in ("Who knows Ada in Turin?", "Does Bob know Cid?"):
             if preset in ("hipporag", "hipporag2") and fresh.facts is None:

@@ -222,7 +222,7 @@ def activated(linear, names, config):
     snapshot, searcher = linear
     rows = {snapshot.labels[i]: i for i in range(snapshot.entities)}
     vector = HashingEmbedder().embed([QUESTION], "question")[0]
-    cosine = snapshot.vectors @ vector
+    cosine = snapshot.vectors.blocks[0] @ vector
     found = searcher.activate(vector, np.array(sorted(rows[n] for n in names)), cosine, config)
     columns = found.entities, found.weights, found.scores, found.tiers
     return {snapshot.labels[int(e)]: (w, s, t) for e, w, s, t in zip(*columns, strict=True)}
