@@ -220,7 +220,7 @@ class Stack(Snapshot):
         """
         self.base = base
         self.own = own
-        self.parts = (base,) if files is None else (files, base)
+        self._files = files
         self.folder, self.manifest = self.parts[0].folder, self.parts[0].manifest
         self.passages = base.passages + len(own.records)
         self.entities = base.entities + len(own.labels)
@@ -236,6 +236,11 @@ class Stack(Snapshot):
         if files is None:
             return cls(base, Extension.nothing(base))
         return cls(base, Extension.read(files, base), files)
+
+    @property
+    def parts(self) -> tuple[Snapshot, ...]:
+        """The snapshots that it is read from, each with a folder and a manifest of its own."""
+        return (self.base,) if self._files is None else (self._files, self.base)
 
     @property
     def left(self) -> NDArray[np.int64]:

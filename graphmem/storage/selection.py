@@ -40,11 +40,16 @@ class Selection(Snapshot):
         """Select the passages of `rows`, ascending, int64 [P]."""
         self._whole = whole
         self._rows = rows
-        self.folder, self.manifest, self.parts = whole.folder, whole.manifest, whole.parts
+        self.folder, self.manifest = whole.folder, whole.manifest
         self.edges, self._left = select_edges(whole.edges, whole.entities, rows, whole.passages)
         self.passages: int = rows.size
         self.entities: int = self._left.size
         self.lexical = whole.lexical.select(rows)
+
+    @property
+    def parts(self) -> tuple[Snapshot, ...]:
+        """The snapshots that it is read from, each with a folder and a manifest of its own."""
+        return self._whole.parts
 
     @cached_property
     def _new_entities(self) -> NDArray[np.int32]:

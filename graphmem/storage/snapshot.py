@@ -62,7 +62,6 @@ class Snapshot:
     Attributes:
         folder: Where it is.
         manifest: What its manifest says.
-        parts: The snapshots that it is read from, each with a folder and a manifest of its own.
         entities: Number of entities E.
         passages: Number of passages P.
         lexical: BM25 over the passages.
@@ -77,7 +76,6 @@ class Snapshot:
             FileNotFoundError: A file is missing.
         """
         self.folder = folder
-        self.parts: tuple[Snapshot, ...] = (self,)
         self.manifest = read_manifest(folder)
         self.entities: int = self.manifest["entities"]
         self.passages: int = self.manifest["passages"]
@@ -97,6 +95,11 @@ class Snapshot:
             )
         except _UNREADABLE as error:
             raise damaged(folder / "lexical") from error
+
+    @property
+    def parts(self) -> tuple[Snapshot, ...]:
+        """The snapshots that it is read from, each with a folder and a manifest of its own."""
+        return (self,)
 
     def array(self, name: str) -> NDArray[Any]:
         """A column by its name.

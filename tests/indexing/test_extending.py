@@ -1,5 +1,6 @@
 """Few passages that come or go: the snapshot is extended, and its end is that of a fresh build."""
 
+import gc
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,6 +253,24 @@ def test_a_backup_holds_both_parts(memory, tmp_path):
     restored = opened(tmp_path / "restored")
     assert is_extended(restored.path)
     assert found(restored, "Zorbal Quindle") == found(memory, "Zorbal Quindle")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_a_snapshot_that_nobody_holds_leaves_no_file_open(memory):
+    """Every mapped column is an open file: they must not wait for the collector of cycles."""
+    memory.add(Passage("a", "Zorbal Quindle sails."))
+    open_current(memory.path)
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            assert open_current(memory.path).passages == SMALLEST + 1
+            reader = opened(memory.path)
+            assert found(reader, "Zorbal Quindle", preset="default")[0] == "a"
+            del reader
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("base", ["../i", "snapshot-000002", "snapshot-000009", 3, None, ""])
