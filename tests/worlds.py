@@ -48,9 +48,9 @@ TINY = (
 HOPS = "In which county is the birthplace of the maker of Alien?"
 
 
-def island_world(count):
+def island_world(count, names=None):
     """`count` passages about a chain of islands, each a neighbour of the next; all different."""
-    names = [f"Isle {chr(65 + i // 26)}{chr(97 + i % 26)}" for i in range(count + 1)]
+    names = names or [f"Isle {chr(65 + i // 26)}{chr(97 + i % 26)}" for i in range(count + 1)]
     passages = [
         Passage(
             f"isle-{i}",

@@ -50,6 +50,15 @@ class ContextEdges:
     counts: NDArray[np.int32]
     subjects: NDArray[np.bool_]
 
+    def joined(self, other: ContextEdges, passages: int) -> ContextEdges:
+        """These, then those of another, whose passages come after the `passages` of these."""
+        return ContextEdges(
+            np.concatenate([self.entities, other.entities]),
+            np.concatenate([self.passages, other.passages + np.int32(passages)]),
+            np.concatenate([self.counts, other.counts]),
+            np.concatenate([self.subjects, other.subjects]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeGraph:
@@ -119,7 +128,7 @@ def extend_graph(
     forms = name_forms(passages, spelled)
     for row, name, spelling in forms.added:
         spelled[row].setdefault(name, spelling)
-    every = sorted({name for known in spelled for name in known} | forms.merged.keys())
+    every = sorted({name for names in spelled for name in names} | forms.merged.keys())
     own = build_dictionary(every)
     there = known.find(own.names)
     rows = {

@@ -20,7 +20,7 @@ from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.store import Store, text_hash
 
 SMALLEST: Final = 1000
-"""Passages of the smallest snapshot that is extended: less is assembled anew within a second."""
+"""Passages of the smallest snapshot that is extended: less is assembled anew in a second or so."""
 SHARE: Final = 1 / 32
 """Of its passages, how many may come and go before all is assembled anew."""
 _PIECES: Final = 64
@@ -72,7 +72,7 @@ def extend_snapshot(index: Path, store: Store, state: State, stack: Stack) -> bo
         vectors[row] = vector
     gone = np.union1d(stack.own.gone, np.array(rows, dtype=np.int64))
     extension = stack.own.joined(Extension.of(graph, passages, vectors), gone)
-    counts = Stack(stack.base, extension).counts
+    counts = extension.counts(stack.base)
     write_extension(index, stack.base, extension, {**counts, **state.manifest})
     state.mark(store)
     return True

@@ -377,10 +377,9 @@ def _assemble(
     extended = stack is not None and len(stack.parts) > 1
     if stack is not None and stack.manifest.get("content") == state.content:
         if not (whole and extended):
-            if not state.waiting and store.changed_since(state.content, 0) is None:
-                state.mark(
-                    store
-                )  # a run was killed before it did, or no field of a passage changed
+            # A run was killed before it noted this, or what changed is in no snapshot (`source`).
+            if store.changed_since(state.content, 0) is None:
+                state.mark(store)
             return False
     elif stack is not None and not whole:
         tell("assemble", 0, 1)
@@ -389,10 +388,7 @@ def _assemble(
             return True
     known = known_synonyms(index, embedder.fingerprint)
     write_assembled(index, store, state, embedder, workers, tell, known)
-    if state.waiting:
-        store.forget_assembled()
-    else:
-        state.mark(store)
+    state.mark(store)
     return True
 
 

@@ -34,8 +34,12 @@ class State:
         return {**self.made_with, **dict(sorted(self.settings.items())), "content": self.content}
 
     def mark(self, store: Store) -> None:
-        """Record in the store that a snapshot of this is live."""
-        store.mark_assembled(self.content, self.made_with["extractor"], self.made_with["embedder"])
+        """Record in the store that a snapshot of this is live, where it holds all passages."""
+        if self.waiting:
+            store.forget_assembled()
+        else:
+            made_with = self.made_with
+            store.mark_assembled(self.content, made_with["extractor"], made_with["embedder"])
 
     @property
     def complete(self) -> str | None:

@@ -146,7 +146,6 @@ def repair_index(
     """
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
         store.drop_results(list(store.damaged_results()))
-        store.forget_assembled()
         forget_current(index)
         assemble_index(index, store, embedder, progress)
 
@@ -256,16 +255,20 @@ def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str
     if passages and vectors.width != width:
         yield f"vectors of {vectors.width} numbers in the snapshot, of {width} in the store"
         return
-    rows = {snapshot.passage(row).id: row for row in range(snapshot.passages)}
+    stored, rows = {passage.id: passage for passage in passages}, {}
+    for row in range(snapshot.passages):
+        passage = snapshot.passage(row)
+        rows[passage.id] = row
+        if stored.get(passage.id) != passage:
+            yield f"passage {passage.id!r}: other text or metadata in the store"
     count = 0
     for passage, vector in zip(
         passages, store.vectors(state.made_with["embedder"], state.complete), strict=False
     ):
         count += 1
-        row = rows.get(passage.id)
-        if row is None or snapshot.passage(row) != passage:
-            yield f"passage {passage.id!r}: other text or metadata in the store"
-        elif not np.array_equal(vector, vectors.take(np.array([row]))[0]):
+        if passage.id not in rows:
+            yield f"passage {passage.id!r}: not in the snapshot"
+        elif not np.array_equal(vector, vectors.take(np.array([rows[passage.id]]))[0]):
             yield f"passage {passage.id!r}: another vector in the store"
     if count != len(passages):
         yield f"{count:,} vectors for {len(passages):,} passages in the store"

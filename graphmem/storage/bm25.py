@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -58,15 +58,14 @@ class TermCounts:
         (['cat', 'film'], [[0, 2], [1, 0]])
         """
         split = [terms(text) for text in texts]
-        every = sorted({word for words in split for word in words})
-        place = {word: i for i, word in enumerate(every)}
+        place = _places(word for words in split for word in words)
         columns = np.array([place[word] for words in split for word in words], dtype=np.int32)
         ends = np.cumsum([0, *map(len, split)], dtype=np.int32)
         counts = csr_array(
-            (np.ones(columns.size, dtype=np.int32), columns, ends), shape=(len(texts), len(every))
+            (np.ones(columns.size, dtype=np.int32), columns, ends), shape=(len(texts), len(place))
         )
         counts.sum_duplicates()
-        return cls(every, counts)
+        return cls(list(place), counts)
 
     def joined(self, other: TermCounts) -> TermCounts:
         """The texts of both, one after the other.
@@ -74,15 +73,14 @@ class TermCounts:
         >>> TermCounts.of(["cat"]).joined(TermCounts.of(["ape, cat"])).counts.toarray().tolist()
         [[0, 1], [1, 1]]
         """
-        every = sorted({*self.terms, *other.terms})
-        place = {word: i for i, word in enumerate(every)}
+        place = _places([*self.terms, *other.terms])
         parts = []
         for part in (self, other):
             new = np.array([place[word] for word in part.terms], dtype=np.int32)
             data, columns, ends = part.counts.data, part.counts.indices, part.counts.indptr
-            shape = part.counts.shape[0], len(every)
+            shape = part.counts.shape[0], len(place)
             parts.append(csr_array((data, new[columns], ends), shape=shape))
-        return TermCounts(every, vstack(parts, format="csr"))
+        return TermCounts(list(place), vstack(parts, format="csr"))
 
 
 class LexicalIndex:
@@ -112,7 +110,7 @@ class LexicalIndex:
         """Index the texts; the same texts give the same arrays."""
         split = [terms(text) for text in texts]
         # bm25s numbers words in the order of a set, which changes from process to process.
-        vocabulary = {w: i for i, w in enumerate(sorted({w for words in split for w in words}))}
+        vocabulary = _places(word for words in split for word in words)
         model = bm25s.BM25(method="lucene", k1=K1, b=B)
         if vocabulary:
             numbers = [[vocabulary[word] for word in words] for words in split]
@@ -165,7 +163,7 @@ class LexicalIndex:
         score = rare[tf.col] * tf.data / (K1 * (1 - B + B * lengths[tf.row] / mean) + tf.data)
         shape = lengths.size, len(words)
         scores = csc_array((score.astype(np.float32), (tf.row, tf.col)), shape=shape)
-        models.append(_scored(scores, {word: i for i, word in enumerate(words)}))
+        models.append(_scored(scores, _places(words)))
         return LexicalIndex(models, self.length + int(lengths.sum()))
 
     def select(self, rows: NDArray[np.int64]) -> LexicalIndex:
@@ -205,6 +203,11 @@ class LexicalIndex:
         words = terms(question)
         scores = np.concatenate([_scores(model, words) for model in self._models])
         return scores if self._rows is None else scores[self._rows]
+
+
+def _places(words: Iterable[str]) -> dict[str, int]:
+    """The place of each word among all, which are sorted."""
+    return {word: place for place, word in enumerate(sorted(set(words)))}
 
 
 def _scored(scores: csc_array, vocabulary: Mapping[str, int]) -> Any:

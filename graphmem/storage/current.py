@@ -119,22 +119,28 @@ def open_stack(index: Path) -> Stack | None:
     """The live snapshot with its extension, as a writer extends it; None where it cannot be."""
     try:
         name = _current(index)
-        return None if name is None else _stack(index, Snapshot(index / name))
+        if name is None:
+            return None
+        files = Snapshot(index / name)
+        base = _base(index, files)
+        return Stack.read(files, None) if base is None else Stack.read(base, files)
     except (IndexMismatchError, StorageError, OSError):
         return None
 
 
 def _opened(index: Path, name: str) -> Snapshot:
     files = Snapshot(index / name)
-    if BASE not in files.manifest:
+    base = _base(index, files)
+    if base is None:
         return files
-    stack = _stack(index, files)
+    stack = Stack.read(base, files)
     return Selection(stack, stack.left)
 
 
-def _stack(index: Path, files: Snapshot) -> Stack:
+def _base(index: Path, files: Snapshot) -> Snapshot | None:
+    """The snapshot that another extends, None where it is whole."""
     if BASE not in files.manifest:
-        return Stack.read(files, None)
+        return None
     # The manifest is data: it names a snapshot in this folder, which extends no other.
     name = files.manifest[BASE]
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -142,7 +148,7 @@ def _stack(index: Path, files: Snapshot) -> Stack:
     base = Snapshot(index / name)
     if BASE in base.manifest:
         raise damaged(files.folder / MANIFEST)
-    return Stack.read(base, files)
+    return base
 
 
 def write_snapshot(

@@ -10,7 +10,7 @@ Passages that were replaced or deleted since are named in it, and are left out o
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from graphmem.storage.sentence_columns import SentenceColumns
 from graphmem.storage.snapshot import (
     Snapshot,
     damaged,
+    first_alike,
     id_keys,
     lexical_texts,
     record,
@@ -89,19 +90,18 @@ class Extension:
 
     @classmethod
     def of(
-        cls, graph: KnowledgeGraph, passages: Collection[Passage], vectors: NDArray[np.float32]
+        cls, graph: KnowledgeGraph, passages: Sequence[Passage], vectors: NDArray[np.float32]
     ) -> Extension:
         """What `graph.extend_graph` and an embedder made of some passages."""
-        every = list(passages)
         return cls(
             np.zeros(0, dtype=np.int64),
             graph.labels,
             graph.dictionary,
             graph.context,
-            TermCounts.of(lexical_texts(every)),
-            id_keys(every),
-            text_keys(every),
-            [record(passage) for passage in every],
+            TermCounts.of(lexical_texts(passages)),
+            id_keys(passages),
+            text_keys(passages),
+            [record(passage) for passage in passages],
             vectors,
         )
 
@@ -177,6 +177,14 @@ class Extension:
         write_strings(folder, "records", self.records)
         write_vectors(folder / "vectors.npy", self.vectors, len(self.records))
 
+    def counts(self, base: Snapshot) -> dict[str, int]:
+        """Passages and entities that are left of a snapshot and these, for the manifest."""
+        edges = base.edges.joined(self.edges, base.passages)
+        kept = np.isin(edges.passages, self.gone, invert=True)
+        named = np.bincount(edges.entities[kept], minlength=1)
+        passages = base.passages + len(self.records) - self.gone.size
+        return {"entities": int(np.count_nonzero(named)), "passages": passages}
+
     def joined(self, other: Extension, gone: NDArray[np.int64]) -> Extension:
         """This and one that was made beside it, whose new entities have the rows after these.
 
@@ -184,18 +192,11 @@ class Extension:
             other: The other.
             gone: All rows that count no more, ascending.
         """
-        count, a, b = len(self.records), self.edges, other.edges
-        edges = ContextEdges(
-            np.concatenate([a.entities, b.entities]),
-            np.concatenate([a.passages, b.passages + np.int32(count)]),
-            np.concatenate([a.counts, b.counts]),
-            np.concatenate([a.subjects, b.subjects]),
-        )
         return Extension(
             gone,
             [*self.labels, *other.labels],
             self.names.joined(other.names),
-            edges,
+            self.edges.joined(other.edges, len(self.records)),
             self.terms.joined(other.terms),
             np.concatenate([self.id_keys, other.id_keys]),
             np.concatenate([self.text_keys, other.text_keys]),
@@ -249,14 +250,6 @@ class Stack(Snapshot):
         counts[self.own.gone] = False
         return np.flatnonzero(counts)
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Passages and entities that are left, for the manifest."""
-        edges, left = self.edges, self.left
-        kept = np.isin(edges.passages, self.own.gone, invert=True)
-        named = np.bincount(edges.entities[kept], minlength=1)
-        return {"entities": int(np.count_nonzero(named)), "passages": left.size}
-
     def rows_of(self, ids: Collection[str]) -> list[int]:
         """Rows that count of the passages with these ids, ascending."""
         keys = np.concatenate([self.base.array("id_keys"), self.own.id_keys])
@@ -277,23 +270,12 @@ class Stack(Snapshot):
     @cached_property
     def copied(self) -> NDArray[np.int32]:
         """The first passage that says the same as each, int32 [P]."""
-        count, own = self.base.passages, self.own.text_keys
-        keys, first = np.unique(
-            np.concatenate([self.base.array("text_keys"), own]), return_index=True
-        )
-        after = first[np.searchsorted(keys, own)].astype(np.int32)
-        return np.concatenate([self.base.copied[:count], after])
+        return first_alike(np.concatenate([self.base.array("text_keys"), self.own.text_keys]))
 
     @cached_property
     def edges(self) -> ContextEdges:
         """The context edges without their weights: those of the snapshot, then the others."""
-        base, own = self.base.edges, self.own.edges
-        return ContextEdges(
-            np.concatenate([base.entities, own.entities]),
-            np.concatenate([base.passages, own.passages + np.int32(self.base.passages)]),
-            np.concatenate([base.counts, own.counts]),
-            np.concatenate([base.subjects, own.subjects]),
-        )
+        return self.base.edges.joined(self.own.edges, self.base.passages)
 
     @cached_property
     def dictionary(self) -> EntityDictionary:

@@ -55,7 +55,7 @@ UNION SELECT p.id, t.source, p.source FROM texts t
     AND p.id NOT IN (SELECT id FROM came)"""
 """Of every text that came in whole: the whole and the pieces that are there and did not come."""
 _NEAR_ONE = 1e-3
-_CHANGED = "WHERE p.id IN (SELECT id FROM changed)"
+_CHANGED = "p.id IN (SELECT id FROM changed)"
 _DIGEST = "digest(id, hash, document, CAST(position AS TEXT), metadata)"
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
 
@@ -376,7 +376,7 @@ class Store:
         query = "SELECT 1 FROM assembled WHERE extractor = ?1 AND embedder = coalesce(?2, embedder)"
         with _storage_errors(self._path):
             known = self._db.execute(query, (extractor, embedder)).fetchone()
-        return "p.id IN (SELECT id FROM changed)" if known else "TRUE"
+        return _CHANGED if known else "TRUE"
 
     def damaged_passages(self) -> Iterator[str]:
         """What is wrong with each passage that is not what was stored."""
@@ -418,7 +418,10 @@ class Store:
                     yield "vectors", digest, "is not of length 1"
 
     def drop_results(self, found: Iterable[tuple[str, str, str]]) -> None:
-        """Remove what `damaged_results` found, so that it is computed again."""
+        """Remove what `damaged_results` found, so that it is computed again.
+
+        What is noted of changes since the last snapshot goes too: it would leave these texts out.
+        """
         with self._transaction() as db:
             db.execute("DELETE FROM assembled")
             for table, digest, _ in found:
@@ -690,10 +693,10 @@ class Store:
         """
         with _storage_errors(self._path):
             known = None if whole else self._db.execute("SELECT total FROM assembled").fetchone()
-            total, where = (0, "") if known is None else (int(known[0], 16), _CHANGED)
+            total, where = (0, "TRUE") if known is None else (int(known[0], 16), _CHANGED)
             for (was,) in self._db.execute("SELECT was FROM changed") if known else ():
                 total -= int(was or "0", 16)
-            for (now,) in self._db.execute(f"SELECT {_DIGEST} FROM passages p {where}"):
+            for (now,) in self._db.execute(f"SELECT {_DIGEST} FROM passages p WHERE {where}"):
                 total += int(now, 16)
         return f"{total % (1 << 128):032x}"
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import ScriptedExtractor, live_snapshot, snapshot_bytes
+from worlds import ScriptedExtractor, island_world, live_snapshot, snapshot_bytes
 
 from graphmem import GraphMemory, Passage
 from graphmem.config import PRESETS
@@ -26,15 +26,7 @@ from graphmem.storage.store import Store
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NAMES = [f"Isle {a.upper()}{b}{c}" for a in "ab" for b in LETTERS for c in LETTERS][:1001]
-PASSAGES = [
-    Passage(
-        f"isle-{i}",
-        f"{NAMES[i]} lies near {NAMES[i + 1]}. Its {i}th ferry leaves at {i % 24} o'clock.",
-        NAMES[i] if i % 3 else "",
-        metadata={"number": i},
-    )
-    for i in range(SMALLEST)
-]
+PASSAGES, _ = island_world(SMALLEST, NAMES)
 ROOM = int(SMALLEST * SHARE)
 NEW = ("Zorbal Quindle", "Ostrava", "Bertil Malmrose")
 NO_FACTS = [name for name in PRESETS if not name.startswith("hippo")]
