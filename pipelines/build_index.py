@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from graphmem.errors import GraphmemError
-from graphmem.evaluation.experiment import index_costs, load_datasets, scope_indexes
-from graphmem.evaluation.runs.indexes import IndexCache, Models, index_order
-from graphmem.evaluation.runs.specification import for_dataset, read_experiment
+from graphmem.evaluation.experiment import plans
+from graphmem.evaluation.runs.indexes import IndexCache, index_costs, index_order
+from graphmem.evaluation.runs.specification import read_experiment
 from graphmem.rendering.progress import progress
 
 
@@ -38,26 +38,24 @@ def main() -> int:
 def build(file: Path, folder: Path) -> None:
     """Make every index that the experiment needs and print a table."""
     experiment = read_experiment(file)
-    datasets = load_datasets(experiment)
-    cache = IndexCache(folder, Models())
+    planned = plans(experiment)
     table = Table("data set", "index", "passages", "entities", "MB", "seconds", "")
     with progress() as tell:
-        for spec, dataset in zip(experiment.datasets, datasets, strict=True):
-            variants = [v for v in (for_dataset(v, spec) for v in experiment.variants) if v]
-            for options in index_order(variants):
+        cache = IndexCache(folder, tell=tell)
+        for plan in planned:
+            for options in index_order(plan.variants):
                 for seed in experiment.seeds:
-                    built = scope_indexes(dataset, options, seed, cache, tell)
-                    costs = index_costs(list(built.values()))
+                    costs = index_costs(cache.of_scopes(plan.dataset, options, seed).values())
                     table.add_row(
-                        dataset.name,
+                        plan.dataset.name,
                         f"{options.embedder}, seed {seed}"
                         + ", triples" * bool(options.openie)
                         + ", sentences" * options.sentences,
-                        f"{costs['passages']:,}",
-                        f"{costs['entities']:,}",
-                        f"{costs['bytes'] / 1e6:.1f}",
-                        f"{sum(costs['seconds'].values()):.1f}" + ("" if costs["whole"] else "+"),
-                        "was there" if costs["reused"] else "made",
+                        f"{costs.passages:,}",
+                        f"{costs.entities:,}",
+                        f"{costs.bytes / 1e6:.1f}",
+                        f"{sum(costs.seconds.values()):.1f}" + ("" if costs.whole else "+"),
+                        "was there" if costs.reused else "made",
                     )
     Console().print(table)
 

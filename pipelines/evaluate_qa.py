@@ -21,13 +21,13 @@ from pathlib import Path
 
 from graphmem.errors import ConfigError, GraphmemError
 from graphmem.evaluation.experiment import load_datasets, rescore
-from graphmem.evaluation.reports.report import markdown_table
+from graphmem.evaluation.reports.markdown import markdown_table
 from graphmem.evaluation.runs.answering import answer_runs
 from graphmem.evaluation.runs.iterating import ANSWERS
 from graphmem.evaluation.runs.specification import read_experiment
 from graphmem.llm.openai import OpenAIChat
 from graphmem.llm.response_cache import CachedChat, ResponseCache
-from graphmem.llm.usage import Meter, cost, parse_budget
+from graphmem.llm.usage import Meter, parse_budget
 from graphmem.rendering.progress import progress
 from graphmem.types import Price
 
@@ -67,11 +67,11 @@ def answer(arguments: argparse.Namespace) -> None:
             passages=arguments.passages,
             judge=judge,
             threads=arguments.threads,
-            price=lambda read, written: cost(price, read, written) if price else 0.0,
+            price=price,
             progress=tell,
         )
     scores = rescore(arguments.out)
-    for name in scores["datasets"]:
+    for name in scores.datasets:
         print(f"{name}\n\n{markdown_table(scores, name)}\n")
 
 

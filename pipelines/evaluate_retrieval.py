@@ -27,7 +27,10 @@ from rich.table import Table
 
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.experiment import rescore, run_experiment
+from graphmem.evaluation.runs.environment import Environment
+from graphmem.evaluation.runs.recorded import read_record
 from graphmem.evaluation.runs.specification import read_experiment
+from graphmem.evaluation.scores.sheets import ExperimentScores, VariantScores, VariantSheet
 from graphmem.rendering.progress import progress
 
 EXPECTED = Path(__file__).with_name("expected")
@@ -83,7 +86,7 @@ def main() -> int:
     if arguments.record:
         file.write_text(json.dumps(recorded(scores), ensure_ascii=False, indent=1) + "\n")
         kept = RESULTS / file.name
-        environment = json.loads((arguments.out / "environment.json").read_text("utf-8"))
+        environment = read_record(arguments.out / "environment.json", Environment)
         kept.write_text(json.dumps(shown(scores, environment), ensure_ascii=False, indent=1) + "\n")
         print(f"recorded: {file} and {kept}")
         return 0
@@ -95,65 +98,69 @@ def main() -> int:
     return 1 if any(check.verdict == "FAIL" for check in checks) else 0
 
 
-def recorded(scores: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+def recorded(scores: ExperimentScores) -> dict[str, dict[str, dict[str, float]]]:
     """The scores of a run in the form of an expected file."""
     return {
         dataset: {
             variant: {
-                measure: round(100 * values["measures"][measure]["mean"], 2)
+                measure: round(100 * sheet.measures[measure].mean, 2)
                 for measure in MEASURES
-                if measure in values["measures"]
+                if measure in sheet.measures
             }
-            for variant, values in entry["variants"].items()
+            for variant, sheet in entry.variants.items()
         }
-        for dataset, entry in scores["datasets"].items()
+        for dataset, entry in scores.datasets.items()
     }
 
 
-def shown(scores: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+def shown(scores: ExperimentScores, environment: Environment) -> dict[str, Any]:
     """What tables show of the scores: percent as [mean, low, high], differences with p."""
-    cpu, cores = environment["cpu"], environment["cores_available"]
+    machine = f"{environment.cores_available} cores ({environment.cpu})"
     return {
-        "experiment": scores["experiment"],
-        "baseline": scores["baseline"],
-        "machine": f"{cores} cores ({cpu}), Python {environment['python']}",
+        "experiment": scores.experiment,
+        "baseline": scores.baseline,
+        "machine": f"{machine}, Python {environment.python}",
         "datasets": {
             name: {
-                "passages": entry["passages"],
-                "questions": entry["questions"],
-                "variants": {v: _shown(x) | _costs(x) for v, x in entry["variants"].items()},
+                "passages": entry.passages,
+                "questions": entry.questions,
+                "variants": {v: _shown(x) | _costs(x) for v, x in entry.variants.items()},
             }
-            for name, entry in scores["datasets"].items()
+            for name, entry in scores.datasets.items()
         },
-        "average": {name: _shown(entry) for name, entry in scores["average"].items()},
+        "average": {name: _shown(entry) for name, entry in scores.average.items()},
     }
 
 
-def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
-    found = {"measures": entry["measures"], "difference": entry.get("against_baseline", {})}
+def _shown(entry: VariantScores) -> dict[str, Any]:
     return {
-        kind: {
-            m: [
-                *(round(100 * values[m][key], 2) for key in (name, "low", "high")),
-                *([values[m]["p"]] if "p" in values[m] else []),
-            ]
+        "measures": {
+            m: [*map(_percent, (found.mean, found.low, found.high))]
             for m in MEASURES
-            if m in values
-        }
-        for (kind, values), name in zip(found.items(), ("mean", "difference"), strict=True)
+            if (found := entry.measures.get(m))
+        },
+        "difference": {
+            m: [*map(_percent, (lead.difference, lead.low, lead.high)), lead.p]
+            for m in MEASURES
+            if (lead := entry.against_baseline.get(m))
+        },
     }
 
 
-def _costs(entry: Mapping[str, Any]) -> dict[str, Any]:
-    seconds = sum(entry["index"]["seconds"].values()) if entry["index"]["whole"] else None
+def _percent(value: float) -> float:
+    return round(100 * value, 2)
+
+
+def _costs(entry: VariantSheet) -> dict[str, Any]:
+    seconds = round(sum(entry.index.seconds.values()), 1) if entry.index.whole else None
     return {
-        "ms": entry["latency"].get("median_ms"),
-        "index_seconds": None if seconds is None else round(seconds, 1),
-        "tokens": sum(entry["tokens"].values()),
+        "ms": entry.latency.median_ms,
+        "index_seconds": seconds,
+        "tokens": entry.tokens.prompt + entry.tokens.completion,
     }
 
 
-def compare(scores: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[Check]:
+def compare(scores: ExperimentScores, expected: Mapping[str, Any]) -> Iterator[Check]:
     """Every expected score beside the one that was found."""
     found = recorded(scores)
     for dataset, variants in expected.items():

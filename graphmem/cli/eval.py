@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from graphmem.cli.options import options_given, reranker_choice, with_reranker
 from graphmem.errors import ConfigError, DataError
 from graphmem.rendering import text as render
 from graphmem.rendering.progress import progress
+
+if TYPE_CHECKING:
+    from graphmem.evaluation.scores.sheets import ExperimentScores
 
 
 @click.command("eval")
@@ -138,15 +141,16 @@ def _experiment(
     )
 
 
-def _show(scores: dict[str, Any], folder: Path, as_json: bool) -> None:
-    from graphmem.evaluation.reports.report import markdown_table
+def _show(scores: ExperimentScores, folder: Path, as_json: bool) -> None:
+    from graphmem.evaluation.reports.markdown import markdown_table
+    from graphmem.evaluation.runs.recorded import as_json as json_values
 
     if as_json:
-        click.echo(json.dumps(scores, ensure_ascii=False))
+        click.echo(json.dumps(json_values(scores), ensure_ascii=False))
         return
-    for name in scores["datasets"]:
+    for name in scores.datasets:
         click.echo(f"{name}\n\n{markdown_table(scores, name)}\n")
-    if len(scores["datasets"]) > 1 and scores["average"]:
+    if len(scores.datasets) > 1 and scores.average:
         click.echo(f"average\n\n{markdown_table(scores)}\n")
     click.echo(f"report: {folder / 'report.html'}", err=True)
 

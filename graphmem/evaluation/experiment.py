@@ -10,39 +10,38 @@ OUT/scores.json, explanations.json, report.md, report.html
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from graphmem.errors import ConfigError, DataError
 from graphmem.evaluation.datasets.checks import require_sound
-from graphmem.evaluation.datasets.dataset import Dataset, write_text
+from graphmem.evaluation.datasets.dataset import Dataset
 from graphmem.evaluation.datasets.formats import read_dataset
 from graphmem.evaluation.reports.explaining import explain_differences
 from graphmem.evaluation.reports.page import require_templates
 from graphmem.evaluation.reports.report import write_reports
+from graphmem.evaluation.runs.context import Run, RunContext
 from graphmem.evaluation.runs.environment import environment
-from graphmem.evaluation.runs.indexes import BuiltIndex, IndexCache, Models, index_order
+from graphmem.evaluation.runs.indexes import IndexCache, index_order
 from graphmem.evaluation.runs.iterating import open_chat
-from graphmem.evaluation.runs.running import (
-    is_finished,
-    run_folder,
-    run_key,
-    run_variant,
-    write_run,
+from graphmem.evaluation.runs.recorded import (
+    DatasetRecord,
+    ExperimentRecord,
+    VariantRecord,
+    write_record,
 )
+from graphmem.evaluation.runs.running import is_finished, run_key, search_run, write_run
 from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
-    IndexOptions,
     Variant,
     for_dataset,
     slug,
 )
 from graphmem.evaluation.scores.metrics import require_measures
 from graphmem.evaluation.scores.scoring import score_experiment
+from graphmem.evaluation.scores.sheets import ExperimentScores
 from graphmem.memory import GraphMemory
 from graphmem.protocols import ChatModel, Progress
 
@@ -79,13 +78,37 @@ def _load(spec: DatasetSpec) -> Dataset:
     return dataset
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A data set, and the variants that can run on it."""
+
+    spec: DatasetSpec
+    dataset: Dataset
+    variants: tuple[Variant, ...]
+
+
+def plans(experiment: Experiment) -> list[Plan]:
+    """What an experiment will run, its data read and checked.
+
+    Raises:
+        ConfigError: As for `load_datasets`.
+        DataError: As for `load_datasets`.
+    """
+    return [
+        Plan(
+            spec, dataset, tuple(v for one in experiment.variants if (v := for_dataset(one, spec)))
+        )
+        for spec, dataset in zip(experiment.datasets, load_datasets(experiment), strict=True)
+    ]
+
+
 def run_experiment(
     experiment: Experiment,
     out: Path,
     *,
     indexes: Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ExperimentScores:
     """Run what is not finished yet, score all of it, and write the reports.
 
     Data sets, presets, options and models are all checked before the first passage is indexed.
@@ -114,26 +137,20 @@ def run_experiment(
     require_templates()
     is_led = any(variant.iterate for variant in experiment.variants)
     chat = open_chat(experiment.chat, out) if is_led else None
-    datasets = load_datasets(experiment)
-    models = Models()
-    plans = [
-        [found for variant in experiment.variants if (found := for_dataset(variant, spec))]
-        for spec in experiment.datasets
-    ]
-    for options in {variant.index for plan in plans for variant in plan}:
-        embedder = models.embedder(options.embedder)
+    planned = plans(experiment)
+    cache = IndexCache(indexes or out / "indexes", tell=tell)
+    for options in {variant.index for plan in planned for variant in plan.variants}:
+        embedder = cache.models.embedder(options.embedder)
         GraphMemory.open(_nowhere(out), embedder=embedder).prepare(tell)
-        models.extractor(options).fingerprint  # noqa: B018  loads it, or says why it cannot
-    _write_json(out / "experiment.json", describe(experiment, datasets, plans, chat))
-    _write_json(out / "environment.json", environment())
-    cache = IndexCache(indexes or out / "indexes", models)
-    for dataset, plan in zip(datasets, plans, strict=True):
+        cache.models.extractor(options).fingerprint  # noqa: B018  loads it, or says why it cannot
+    write_record(out / "experiment.json", describe(experiment, planned, chat))
+    write_record(out / "environment.json", environment())
+    context = RunContext(experiment, out, cache, chat, tell)
+    for plan in planned:
         for seed in experiment.seeds:
-            _run_dataset(experiment, plan, dataset, seed, out, cache, models, chat, tell)
+            _run_plan(context, plan, seed)
     scores = score_experiment(out)
-    explain_differences(
-        experiment, list(zip(datasets, plans, strict=True)), out, cache, models, tell
-    )
+    explain_differences(context, [(plan.dataset, plan.variants) for plan in planned])
     write_reports(out)
     return scores
 
@@ -143,75 +160,24 @@ def _nowhere(out: Path) -> Path:
     return out / "no-index"
 
 
-def _run_dataset(
-    experiment: Experiment,
-    plan: Sequence[Variant],
-    dataset: Dataset,
-    seed: int,
-    out: Path,
-    cache: IndexCache,
-    models: Models,
-    chat: ChatModel | None,
-    tell: Progress,
-) -> None:
+def _run_plan(context: RunContext, plan: Plan, seed: int) -> None:
     pending = []
-    for variant in plan:
-        folder = run_folder(out, dataset.name, variant.name, seed)
-        key = run_key(dataset, variant, seed, experiment, models, chat)
-        if is_finished(folder, key):
-            tell(f"{dataset.name}, {variant.name}", len(dataset.questions), len(dataset.questions))
+    for run in (Run(plan.dataset, variant, seed) for variant in plan.variants):
+        key = run_key(context, run)
+        if is_finished(run.folder(context.out), key):
+            context.tell(run.label, len(run.dataset.questions), len(run.dataset.questions))
         else:
-            pending.append((variant, folder, key))
+            pending.append((run, key))
     built = {
-        options: scope_indexes(dataset, options, seed, cache, tell)
-        for options in index_order(variant for variant, _, _ in pending)
+        options: context.indexes.of_scopes(plan.dataset, options, seed)
+        for options in index_order(run.variant for run, _ in pending)
     }
-    for variant, folder, key in pending:
-        indexes = built[variant.index]
-        embedder = models.embedder(variant.index.embedder)
-        found, numbers = run_variant(dataset, variant, indexes, embedder, experiment, tell, chat)
-        numbers |= {
-            "key": key,
-            "dataset": dataset.name,
-            "variant": variant.name,
-            "seed": seed,
-            "index": index_costs(list(indexes.values())),
-        }
-        write_run(folder, found, numbers)
+    for run, key in pending:
+        found, numbers = search_run(context, run, built[run.variant.index])
+        write_run(run.folder(context.out), found, replace(numbers, key=key))
 
 
-def scope_indexes(
-    dataset: Dataset, options: IndexOptions, seed: int, cache: IndexCache, tell: Progress
-) -> dict[str, BuiltIndex]:
-    """The index of every scope that a question has; one over all passages where none has any."""
-    asked = {question.scope for question in dataset.questions}
-    return {
-        scope: cache.get(
-            f"{dataset.name}-{scope}" if scope else dataset.name, passages, options, seed, tell
-        )
-        for scope, passages in dataset.scopes.items()
-        if scope in asked
-    }
-
-
-def index_costs(indexes: Sequence[BuiltIndex]) -> dict[str, Any]:
-    """What the indexes of one run hold and cost together."""
-    stages: dict[str, float] = {}
-    for index in indexes:
-        for stage, seconds in index.seconds.items():
-            stages[stage] = round(stages.get(stage, 0.0) + seconds, 3)
-    return {
-        "indexes": len(indexes),
-        "passages": sum(index.passages for index in indexes),
-        "entities": sum(index.entities for index in indexes),
-        "bytes": sum(index.bytes for index in indexes),
-        "seconds": stages,
-        "whole": all(index.whole for index in indexes),
-        "reused": all(index.reused for index in indexes),
-    }
-
-
-def rescore(out: Path) -> dict[str, Any]:
+def rescore(out: Path) -> ExperimentScores:
     """Score the runs of a results folder again and write its reports, without searching.
 
     Raises:
@@ -225,47 +191,38 @@ def rescore(out: Path) -> dict[str, Any]:
 
 
 def describe(
-    experiment: Experiment,
-    datasets: Sequence[Dataset],
-    plans: Sequence[Sequence[Variant]],
-    chat: ChatModel | None,
-) -> dict[str, Any]:
-    """An experiment with every option, and what its data sets hold; JSON values."""
-    specs = zip(experiment.datasets, datasets, plans, strict=True)
-    return {
-        "name": experiment.name,
-        "datasets": [
-            {
-                "name": dataset.name,
-                "path": str(spec.path.resolve()),
-                "format": spec.format,
-                "limit": spec.limit,
-                "options": {name: str(value) for name, value in spec.options.items()},
-                "content": dataset.content,
-                "passages": len(dataset.passages),
-                "questions": len(dataset.questions),
-                "scopes": len(dataset.scopes) if "" not in dataset.scopes else 0,
-                "notes": list(dataset.notes),
-                "variants": [variant.name for variant in plan],
-            }
-            for spec, dataset, plan in specs
-        ],
-        "variants": [
-            {**asdict(variant), "method": type(variant.config).__name__}
+    experiment: Experiment, planned: Sequence[Plan], chat: ChatModel | None
+) -> ExperimentRecord:
+    """An experiment with every option, and what its data sets hold."""
+    return ExperimentRecord(
+        name=experiment.name,
+        datasets=tuple(
+            DatasetRecord(
+                name=plan.dataset.name,
+                path=str(plan.spec.path.resolve()),
+                format=plan.spec.format,
+                limit=plan.spec.limit,
+                options={name: str(value) for name, value in plan.spec.options.items()},
+                content=plan.dataset.content,
+                passages=len(plan.dataset.passages),
+                questions=len(plan.dataset.questions),
+                scopes=len(plan.dataset.scopes) if "" not in plan.dataset.scopes else 0,
+                notes=tuple(plan.dataset.notes),
+                variants=tuple(variant.name for variant in plan.variants),
+            )
+            for plan in planned
+        ),
+        variants=tuple(
+            VariantRecord(**asdict(variant), method=type(variant.config).__name__)
             for variant in experiment.variants
-        ],
-        "k": list(experiment.cutoffs),
-        "depth": experiment.depth,
-        "seeds": list(experiment.seeds),
-        "baseline": experiment.baseline,
-        "fail_on": experiment.fail_on,
-        "explain": experiment.explain,
-        "latency": experiment.latency,
-        "chat": {"model": chat.model, "fingerprint": chat.fingerprint} if chat else None,
-        "price": asdict(experiment.price) if experiment.price else None,
-        "shuffled": "the passages of every data set are shuffled with each seed before indexing",
-    }
-
-
-def _write_json(file: Path, value: Any) -> None:
-    write_text(file, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+        ),
+        k=experiment.cutoffs,
+        depth=experiment.depth,
+        seeds=experiment.seeds,
+        baseline=experiment.baseline,
+        fail_on=experiment.fail_on,
+        explain=experiment.explain,
+        latency=experiment.latency,
+        chat={"model": chat.model, "fingerprint": chat.fingerprint} if chat else None,
+        price=asdict(experiment.price) if experiment.price else None,
+    )

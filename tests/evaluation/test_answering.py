@@ -1,6 +1,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,15 +9,16 @@ from graphmem.errors import DataError, ModelError, TooManyFailures
 from graphmem.evaluation.datasets.dataset import JudgedQuestion
 from graphmem.evaluation.experiment import load_datasets, rescore, run_experiment
 from graphmem.evaluation.runs.answering import JUDGE_PROMPT, answer_runs, judged
-from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.context import run_folder
 from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,
     preset_variant,
 )
+from graphmem.evaluation.scores.sheets import Mean
 from graphmem.llm.scripted import ScriptedChat
-from graphmem.types import ChatRequest
+from graphmem.types import ChatRequest, Price
 
 
 @pytest.fixture
@@ -54,15 +56,15 @@ def test_answers_are_scored_and_tokens_counted(done: tuple[Path, Experiment]):
         _reader(script),
         judge=judge,
         threads=2,
-        price=lambda read, written: 0.5 if read and written else 0.0,
+        price=Price(1e6, 0.0),
     )
-    entry = rescore(out)["datasets"]["small"]["variants"]["bm25"]
+    entry = rescore(out).datasets["small"].variants["bm25"]
     share = 1 / len(questions)
     for measure in ("exact_match", "f1", "judged"):
-        assert entry["measures"][measure]["mean"] == pytest.approx(share, abs=1e-5), measure
+        assert entry.measures[measure].mean == pytest.approx(share, abs=1e-5), measure
     assert len(judge.requests) == 1, "no answer, nothing to judge"
-    assert entry["tokens"]["prompt"] > 0
-    assert entry["cost"] == 0.5
+    assert entry.tokens.prompt > 0
+    assert entry.cost == entry.tokens.prompt
     folder = run_folder(out, "small", "bm25", 0)
     rows = [json.loads(line) for line in (folder / "answers.jsonl").open(encoding="utf-8")]
     assert [bool(row["error"]) for row in rows[:3]] == [False, True, False]
@@ -109,8 +111,10 @@ def test_expected_scores_are_marked(monkeypatch: pytest.MonkeyPatch):
         import evaluate_retrieval  # type: ignore[import-not-found]
     finally:
         sys.modules.pop("evaluate_retrieval", None)
-    measures = {"recall@2": {"mean": 0.5}, "recall@5": {"mean": 0.7}}
-    scores = {"datasets": {"d": {"variants": {"dense": {"measures": measures}}}}}
+    measures = {"recall@2": Mean(0.5, 0.4, 0.6), "recall@5": Mean(0.7, 0.6, 0.8)}
+    sheet = SimpleNamespace(measures=measures)
+    dataset = SimpleNamespace(variants={"dense": sheet})
+    scores = SimpleNamespace(datasets={"d": dataset})
     for expected, verdict in [(50.0, "OK"), (45.0, "OK"), (50.9, "OKish"), (51.1, "FAIL")]:
         (check,) = evaluate_retrieval.compare(scores, {"d": {"dense": {"recall@2": expected}}})
         assert check.verdict == verdict

@@ -13,7 +13,8 @@ from graphmem.errors import DataError, ModelError, TooManyFailures
 from graphmem.evaluation import experiment as experiment_module
 from graphmem.evaluation.datasets.trec_ids import trec_id
 from graphmem.evaluation.experiment import rescore, run_experiment
-from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.context import run_folder
+from graphmem.evaluation.runs.recorded import as_json, read_record
 from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
@@ -21,6 +22,7 @@ from graphmem.evaluation.runs.specification import (
     override,
     preset_variant,
 )
+from graphmem.evaluation.scores.sheets import ExperimentScores
 from graphmem.memory import GraphMemory
 from graphmem.storage.current import open_current
 
@@ -82,7 +84,7 @@ def test_scores_equal_those_of_ir_measures_on_the_run_file(done: Path, small: Pa
         for record in map(json.loads, (small / "questions.jsonl").open(encoding="utf-8"))
         for gold in record["gold"]
     ]
-    scores = _json(done / "scores.json")
+    scores = read_record(done / "scores.json", ExperimentScores)
     for variant in ("default", "bm25"):
         run = ir_measures.read_trec_run(str(run_folder(done, "small", variant, 0) / "run.trec"))
         parsed = {
@@ -92,9 +94,9 @@ def test_scores_equal_those_of_ir_measures_on_the_run_file(done: Path, small: Pa
             "map": ir_measures.AP,
         }
         found = ir_measures.calc_aggregate(list(parsed.values()), qrels, run)
-        measures = scores["datasets"]["small"]["variants"][variant]["measures"]
+        measures = scores.datasets["small"].variants[variant].measures
         for ours, theirs in parsed.items():
-            assert measures[ours]["mean"] == pytest.approx(found[theirs], abs=1e-5), ours
+            assert measures[ours].mean == pytest.approx(found[theirs], abs=1e-5), ours
 
 
 def test_scores_of_a_run_strictly_fall(done: Path):
@@ -111,16 +113,16 @@ def test_finished_runs_are_kept_and_a_killed_experiment_goes_on(
     small: Path, indexes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     searched: list[str] = []
-    original = experiment_module.run_variant
+    original = experiment_module.search_run
 
-    def counted(dataset: Any, variant: Any, *rest: Any) -> Any:
-        if variant.name == "bm25" and len(searched) == 1:
+    def counted(context: Any, run: Any, *rest: Any) -> Any:
+        if run.variant.name == "bm25" and len(searched) == 1:
             searched.append("killed")
             raise KeyboardInterrupt
-        searched.append(variant.name)
-        return original(dataset, variant, *rest)
+        searched.append(run.variant.name)
+        return original(context, run, *rest)
 
-    monkeypatch.setattr(experiment_module, "run_variant", counted)
+    monkeypatch.setattr(experiment_module, "search_run", counted)
     experiment = _experiment(small)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(experiment, tmp_path, indexes=indexes)
@@ -154,8 +156,8 @@ def test_a_half_made_index_goes_on(small: Path, tmp_path: Path, monkeypatch: pyt
         run_experiment(_experiment(small, presets=("bm25",)), tmp_path)
     monkeypatch.setattr(GraphMemory, "add", original)
     scores = run_experiment(_experiment(small, presets=("bm25",)), tmp_path)
-    index = scores["datasets"]["small"]["variants"]["bm25"]["index"]
-    assert not index["whole"], "the seconds of a build that went on are not those of the whole"
+    index = scores.datasets["small"].variants["bm25"].index
+    assert not index.whole, "the seconds of a build that went on are not those of the whole"
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -175,17 +177,17 @@ def test_linearrag_gets_sentences_and_pays_for_them_alone(
         run_experiment(_experiment(small, presets=("bm25",)), tmp_path)
     scores = run_experiment(_experiment(small, presets=("linearrag", "bm25")), tmp_path)
     assert len(assembled) == (1 if together else 2) and len(set(assembled)) == 1
-    entries = scores["datasets"]["small"]["variants"]
-    kept, plain = entries["linearrag"]["index"], entries["bm25"]["index"]
-    assert kept["seconds"].keys() - plain["seconds"].keys() == {"sentences"}
-    assert kept["seconds"]["sentences"] > 0
-    assert kept["bytes"] > plain["bytes"] and kept["whole"] and plain["whole"]
+    entries = scores.datasets["small"].variants
+    kept, plain = entries["linearrag"].index, entries["bm25"].index
+    assert kept.seconds.keys() - plain.seconds.keys() == {"sentences"}
+    assert kept.seconds["sentences"] > 0
+    assert kept.bytes > plain.bytes and kept.whole and plain.whole
     (index,) = (path for path in (tmp_path / "indexes").iterdir() if path.is_dir())
     assert open_current(index).sentences is not None
     run_experiment(_experiment(small, presets=("walk", "linearrag")), tmp_path)
     run = _json(run_folder(tmp_path, "small", "walk", 0) / "run.json")
-    assert run["index"]["seconds"].keys() == plain["seconds"].keys()
-    assert run["index"]["bytes"] == plain["bytes"]
+    assert run["index"]["seconds"].keys() == plain.seconds.keys()
+    assert run["index"]["bytes"] == plain.bytes
     assert len(assembled) == (1 if together else 2), "the index was found"
 
 
@@ -202,8 +204,8 @@ def test_sentences_that_broke_off_have_no_seconds_of_the_whole(
         with pytest.raises(KeyboardInterrupt):
             run_experiment(_experiment(small, presets=("linearrag",)), tmp_path)
     scores = run_experiment(_experiment(small, presets=("linearrag",)), tmp_path)
-    index = scores["datasets"]["small"]["variants"]["linearrag"]["index"]
-    assert "sentences" in index["seconds"] and not index["whole"]
+    index = scores.datasets["small"].variants["linearrag"].index
+    assert "sentences" in index.seconds and not index.whole
 
 
 def _failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[str], bool]) -> None:
@@ -226,9 +228,9 @@ def test_a_failed_question_is_a_record_and_counts_0(
     _failing(monkeypatch, lambda asked: asked == text)
     experiment = _experiment(small, presets=("bm25",), fail_on=1)
     scores = run_experiment(experiment, tmp_path, indexes=indexes)
-    entry = scores["datasets"]["small"]["variants"]["bm25"]
-    assert entry["failed"] == {id_: "ModelError: the model is gone"}
-    assert entry["missing"] == [id_]
+    entry = scores.datasets["small"].variants["bm25"]
+    assert entry.failed == {id_: "ModelError: the model is gone"}
+    assert entry.missing == (id_,)
     folder = run_folder(tmp_path, "small", "bm25", 0)
     rows = {r["id"]: r for r in map(json.loads, (folder / "scores.jsonl").open(encoding="utf-8"))}
     assert len(rows) == len(questions)
@@ -254,16 +256,16 @@ def test_rescoring_reads_the_runs_only(
     lines = (folder / "run.trec").read_text().splitlines(keepends=True)
     gone = lines[0].split()[0]
     (folder / "run.trec").write_text("".join(line for line in lines if line.split()[0] != gone))
-    again = rescore(tmp_path)["datasets"]["small"]["variants"]["bm25"]
-    assert [trec_id(id_) for id_ in again["missing"]] == [gone]
+    again = rescore(tmp_path).datasets["small"].variants["bm25"]
+    assert [trec_id(id_) for id_ in again.missing] == [gone]
     answers = "".join(
         json.dumps({"id": r["id"], "answer": r["answers"][0]}) + "\n"
         for r in map(json.loads, (folder / "questions.jsonl").open(encoding="utf-8"))
     )
     (folder / "answers.jsonl").write_text(answers)
-    answered = rescore(tmp_path)["datasets"]["small"]["variants"]["bm25"]
-    assert answered["measures"]["exact_match"]["mean"] == 1.0
-    assert answered["measures"]["f1"]["mean"] == 1.0
+    answered = rescore(tmp_path).datasets["small"].variants["bm25"]
+    assert answered.measures["exact_match"].mean == 1.0
+    assert answered.measures["f1"].mean == 1.0
 
 
 def test_rescoring_what_is_no_results_folder(tmp_path: Path):
@@ -273,9 +275,9 @@ def test_rescoring_what_is_no_results_folder(tmp_path: Path):
 
 def test_seeds_are_averaged_and_told(small: Path, tmp_path: Path):
     scores = run_experiment(_experiment(small, presets=("bm25",), seeds=(1, 2)), tmp_path)
-    entry = scores["datasets"]["small"]["variants"]["bm25"]
-    assert set(entry["seeds"]) == {"1", "2"}
-    assert entry["seeds"]["1"] == entry["seeds"]["2"], "the order of the corpus does not matter"
+    entry = scores.datasets["small"].variants["bm25"]
+    assert set(entry.seeds) == {"1", "2"}
+    assert entry.seeds["1"] == entry.seeds["2"], "the order of the corpus does not matter"
     report = (tmp_path / "report.md").read_text("utf-8")
     assert "shuffled before indexing (seed 1, 2)" in report
 
@@ -297,7 +299,7 @@ def test_questions_look_within_their_scope(tmp_path: Path):
         (data / f"{name}.jsonl").write_text(lines)
     experiment = _experiment(data, presets=("bm25",), explain=0)
     scores = run_experiment(experiment, tmp_path / "out")
-    assert scores["datasets"]["chats"]["variants"]["bm25"]["measures"]["mrr"]["mean"] == 1.0
+    assert scores.datasets["chats"].variants["bm25"].measures["mrr"].mean == 1.0
     lines = (run_folder(tmp_path / "out", "chats", "bm25", 0) / "run.trec").read_text().split("\n")
     for line in filter(None, lines):
         question, _, passage, *_ = line.split()
@@ -316,9 +318,9 @@ def test_long_records_are_cut_and_count_once(tmp_path: Path):
     variant = preset_variant("dense", IndexOptions("hashing", passage_tokens=16))
     experiment = Experiment("e", (DatasetSpec(data),), (variant,), cutoffs=(2,), depth=2)
     scores = run_experiment(experiment, tmp_path / "out")
-    entry = scores["datasets"]["long"]["variants"]["dense"]
-    assert entry["index"]["passages"] > 10
-    assert entry["measures"]["recall@2"]["mean"] == 1.0
+    entry = scores.datasets["long"].variants["dense"]
+    assert entry.index.passages > 10
+    assert entry.measures["recall@2"].mean == 1.0
     run = (run_folder(tmp_path / "out", "long", "dense", 0) / "run.trec").read_text()
     assert sorted(line.split()[2] for line in run.splitlines()) == ["long", "other"]
 
@@ -344,3 +346,21 @@ def test_the_command(small: Path, indexes: Path, tmp_path: Path):
     assert filed.exit_code == 0, filed.output
     assert run(main, ["eval", str(toml), "--preset", "dense"]).exit_code == 2
     assert run(main, ["eval"]).exit_code == 2
+
+
+def test_a_results_folder_is_read_as_it_was_written_or_refused_by_its_field(done: Path):
+    file = done / "scores.json"
+    scores = read_record(file, ExperimentScores)
+    assert as_json(scores) == _json(file)
+    assert scores.datasets["small"].variants["default"].latency.questions == 3
+    damaged = done.parent / "damaged.json"
+    values = _json(file)
+    values["datasets"]["small"]["variants"]["bm25"]["cost"] = "much"
+    damaged.write_text(json.dumps(values))
+    with pytest.raises(DataError, match=r"datasets\.small\.variants\.bm25\.cost: .*number"):
+        read_record(damaged, ExperimentScores)
+    del values["datasets"]["small"]["passages"]
+    values["datasets"]["small"]["variants"] = {}
+    damaged.write_text(json.dumps(values))
+    with pytest.raises(DataError, match=r"datasets\.small\.passages: Field required"):
+        read_record(damaged, ExperimentScores)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from chat_helpers import running_chat_server, say
 from graphmem.answering.chat_session import ChatSettings
 from graphmem.errors import BudgetExceeded, ConfigError, EndpointError, ModelError, TooManyFailures
 from graphmem.evaluation.experiment import load_datasets, rescore, run_experiment
-from graphmem.evaluation.reports.report import costs
+from graphmem.evaluation.reports.wording import costs
 from graphmem.evaluation.runs.answering import answer_runs
-from graphmem.evaluation.runs.indexes import IndexCache, Models
+from graphmem.evaluation.runs.context import run_folder
+from graphmem.evaluation.runs.indexes import IndexCache
 from graphmem.evaluation.runs.iterating import IterateOptions
 from graphmem.evaluation.runs.recorded import read_json, read_records
-from graphmem.evaluation.runs.running import run_folder
 from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
@@ -81,20 +81,20 @@ def _run(out: Path, variant: str) -> dict[str, Any]:
 def test_all_methods_are_counted_recorded_and_kept(results: Any, tmp_path: Path):
     chat = ScriptedChat(_reply)
     variants = _variant("residual"), _variant("ircot", 3), _variant("clues")
-    scores = results(chat, *variants)["datasets"]["small"]["variants"]
+    scores = results(chat, *variants).datasets["small"].variants
     asked = len(chat.requests)
     assert {request.stage for request in chat.requests} == {"residual", "reasoning", "clues"}
     expected = {"residual": "Where is Zürich?", "ircot": "Zürich lies on the Limmat."}
     for method, calls in (("residual", 6), ("ircot", 12), ("clues", 6)):
         run = _run(tmp_path, method)
-        assert run["calls"] == scores[method]["calls"] == calls
-        assert run["tokens"] == scores[method]["tokens"] == run["chat"]["tokens"]
+        assert run["calls"] == scores[method].calls == calls
+        assert run["tokens"] == asdict(scores[method].tokens) == run["chat"]["tokens"]
         assert run["chat"]["paid"] == run["tokens"] | {"calls": calls}
         assert run["tokens"]["prompt"] > run["tokens"]["completion"] > 0
         money = run["tokens"]["prompt"] + 2 * run["tokens"]["completion"]
-        assert run["cost"] == scores[method]["cost"] == money
+        assert run["cost"] == scores[method].cost == money
         assert run["chat"]["model"] == "scripted"
-        assert run["latency"] == {"questions": 0}
+        assert not run["latency"]["questions"] and run["latency"]["median_ms"] is None
         assert run["questions_per_second"] is None and "search" not in run["seconds"]
         assert costs(scores[method])[2].startswith(f"{sum(run['tokens'].values()):,}, {calls} c")
         for question, record in read_records(run_folder(tmp_path, "small", method, 0)):
@@ -104,14 +104,14 @@ def test_all_methods_are_counted_recorded_and_kept(results: Any, tmp_path: Path)
     assert asked == 24
     plain = _run(tmp_path, "bm25")
     assert (plain["tokens"], plain["calls"]) == ({"prompt": 0, "completion": 0}, 0)
-    assert "chat" not in plain and plain["latency"]["questions"] == 3
+    assert plain["chat"] is None and plain["latency"]["questions"] == 3
     assert read_json(tmp_path / "experiment.json")["chat"]["model"] == "scripted"
     page, text = ((tmp_path / f"report.{end}").read_text("utf-8") for end in ("html", "md"))
     assert "led by scripted and not timed" in page and "led by scripted and not timed" in text
     assert "12 calls, cost" in page and "12 calls, cost" in text
     assert "method = ircot steps = 3" in page and "searched again: Where is Zürich?" in page
     results(chat, *variants)
-    rescored = rescore(tmp_path)["datasets"]["small"]["variants"]
+    rescored = rescore(tmp_path).datasets["small"].variants
     assert rescored == scores
     assert len(chat.requests) == asked, "explained, kept and scored again without the model"
 
@@ -121,8 +121,8 @@ def test_the_same_hits_as_a_search_of_the_index(results: Any, small: Path, tmp_p
     results(chat, _variant("ircot", 1, preset="default"), fail_on=0)
     options = DatasetSpec(small)
     (dataset,) = load_datasets(_experiment(options.path, chat))
-    cache = IndexCache(tmp_path / "own", Models())
-    index = cache.get("small", dataset.passages, HASHING, 0, lambda *_: None)
+    cache = IndexCache(tmp_path / "own")
+    index = cache.get("small", dataset.passages, HASHING, 0)
     memory = GraphMemory.open(index.path, chat=ScriptedChat(_reply))
     for question, record in read_records(run_folder(tmp_path, "small", "ircot", 0)):
         found = memory.search_again(question.text, 5, method="ircot", steps=1)
@@ -188,8 +188,8 @@ def test_one_failing_question_is_a_record_and_counts_0(results: Any, small: Path
         last = request.messages[-1].content
         return ModelError("gone") if bad.text in last else _reply(request)
 
-    scores = results(ScriptedChat(reply), fail_on=1)["datasets"]["small"]["variants"]["residual"]
-    assert scores["failed"] == {bad.id: "ModelError: gone"} and scores["missing"] == [bad.id]
+    scores = results(ScriptedChat(reply), fail_on=1).datasets["small"].variants["residual"]
+    assert scores.failed == {bad.id: "ModelError: gone"} and scores.missing == (bad.id,)
     rows = run_folder(tmp_path, "small", "residual", 0) / "scores.jsonl"
     (row,) = [r for r in map(json.loads, rows.open(encoding="utf-8")) if r["id"] == bad.id]
     assert row["recall@5"] == 0
@@ -204,11 +204,12 @@ def test_answers_join_what_the_searches_took(results: Any, small: Path, tmp_path
     searched = _run(tmp_path, "residual")
     datasets = load_datasets(_experiment(small, chat))
     for _ in range(2):  # the second time counts the same
-        answer_runs(tmp_path, datasets, chat, price=lambda read, written: 0.5)
+        answer_runs(tmp_path, datasets, chat, price=PRICE)
         run = _run(tmp_path, "residual")
         assert run["calls"] == 12 and _run(tmp_path, "bm25")["calls"] == 6
         assert run["tokens"]["prompt"] > searched["tokens"]["prompt"]
-        assert run["cost"] == searched["cost"] + 0.5
+        read, written = run["tokens"]["prompt"], run["tokens"]["completion"]
+        assert run["cost"] == read + 2 * written > searched["cost"]
         assert run["chat"] == searched["chat"]
 
 

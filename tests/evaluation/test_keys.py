@@ -11,8 +11,9 @@ from tiny_models import make_tiny_model
 from graphmem.errors import DataError
 from graphmem.evaluation.datasets.dataset import Dataset, JudgedQuestion
 from graphmem.evaluation.runs.contents import model_content, path_content
+from graphmem.evaluation.runs.context import Run, RunContext
 from graphmem.evaluation.runs.environment import deciding_files
-from graphmem.evaluation.runs.indexes import IndexCache, Models
+from graphmem.evaluation.runs.indexes import IndexCache
 from graphmem.evaluation.runs.rerankers import rerank_options
 from graphmem.evaluation.runs.running import run_key
 from graphmem.evaluation.runs.specification import (
@@ -30,11 +31,10 @@ DATASET = Dataset("d", (PASSAGE,), (JudgedQuestion("q", "Who?", ("p",)),))
 
 def keys(variant, **options):
     """Key of a run and of its index, as a new process finds them."""
-    models = Models()
     experiment = Experiment("e", (DatasetSpec(variant.path),), (variant.made,), **options)
-    cache = IndexCache(variant.path, models)
+    cache = IndexCache(variant.path)
     return (
-        run_key(DATASET, variant.made, 0, experiment, models),
+        run_key(RunContext(experiment, variant.path, cache), Run(DATASET, variant.made)),
         cache.key((PASSAGE,), variant.made.index, 0),
     )
 

@@ -6,14 +6,16 @@ import pytest
 
 from graphmem.evaluation.experiment import run_experiment
 from graphmem.evaluation.reports.charts import bar_chart, line_chart, scatter_chart
-from graphmem.evaluation.reports.report import corrected_p, markdown_table, significance
-from graphmem.evaluation.runs.recorded import read_json
+from graphmem.evaluation.reports.markdown import markdown_table
+from graphmem.evaluation.reports.wording import corrected_p, significance
+from graphmem.evaluation.runs.recorded import read_record
 from graphmem.evaluation.runs.specification import (
     DatasetSpec,
     Experiment,
     IndexOptions,
     preset_variant,
 )
+from graphmem.evaluation.scores.sheets import ExperimentScores, Lead, VariantScores
 
 COLOURS = {"<b>": "#123456", "b": "#654321"}
 
@@ -96,7 +98,7 @@ def test_the_page_shows_tables_charts_and_duels(out: Path):
 
 
 def test_markdown_tables_have_intervals_and_costs(out: Path):
-    scores = read_json(out / "scores.json")
+    scores = read_record(out / "scores.json", ExperimentScores)
     table = markdown_table(scores, "small").splitlines()
     assert table[0].startswith("|  | recall@1 | recall@5 | all_gold@5 | ndcg@5 | mrr | ms |")
     assert re.match(r"\| default \| \d+\.\d[▲▼]? \(\d+\.\d–\d+\.\d\) \|", table[2])
@@ -106,10 +108,10 @@ def test_markdown_tables_have_intervals_and_costs(out: Path):
 
 def test_marks_are_corrected_for_all_comparisons_of_the_table():
     def entry(p):
-        leads = {m: {"p": p, "difference": 0.1} for m in ("mrr", "recall@2")}
-        return {"against_baseline": leads}
+        leads = {m: Lead(0.1, 0.0, 0.2, p) for m in ("mrr", "recall@2")}
+        return VariantScores(measures={}, against_baseline=leads)
 
-    variants = {"base": {}, "sure": entry(0.001), "perhaps": entry(0.02)}
+    variants = {"base": VariantScores(measures={}), "sure": entry(0.001), "perhaps": entry(0.02)}
     p = corrected_p(variants, ["recall@2", "mrr"])
     assert p["sure", "mrr"] == pytest.approx(0.004)
     assert p["perhaps", "mrr"] == pytest.approx(0.04)  # two are left when it is its turn

@@ -230,7 +230,8 @@ def test_bad_options(index, tmp_path, command):
 
 def test_an_experiment_compares_with_and_without(tmp_path, folder):
     from graphmem.evaluation.experiment import load_datasets, run_experiment
-    from graphmem.evaluation.runs.indexes import Models
+    from graphmem.evaluation.runs.context import Run, RunContext
+    from graphmem.evaluation.runs.indexes import IndexCache
     from graphmem.evaluation.runs.running import run_key
     from graphmem.evaluation.runs.specification import read_experiment
 
@@ -256,11 +257,12 @@ def test_an_experiment_compares_with_and_without(tmp_path, folder):
     (variant,) = experiment.variants
     assert variant.rerank.depth == 4
     assert variant.rerank.fingerprint.startswith("cross-encoder:tiny-cross")
-    assert run_experiment(experiment, tmp_path / "p")["datasets"]
+    assert run_experiment(experiment, tmp_path / "p").datasets
     others = [None, *(replace(variant.rerank, **c) for c in ({"depth": 5}, {"fingerprint": "x"}))]
-    (loaded,), models = load_datasets(experiment), Models()
+    (loaded,) = load_datasets(experiment)
+    context = RunContext(experiment, tmp_path, IndexCache(tmp_path))
     keys = {
-        run_key(loaded, replace(variant, rerank=rerank), 0, experiment, models)
+        run_key(context, Run(loaded, replace(variant, rerank=rerank)))
         for rerank in (variant.rerank, *others)
     }
     assert len(keys) == 4

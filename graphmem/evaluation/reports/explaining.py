@@ -9,30 +9,31 @@ from typing import Any
 
 from graphmem.errors import GraphmemError
 from graphmem.evaluation.datasets.dataset import Dataset, write_text
-from graphmem.evaluation.runs.indexes import IndexCache, Models
+from graphmem.evaluation.runs.context import Run, RunContext
 from graphmem.evaluation.runs.recorded import read_records
 from graphmem.evaluation.runs.rerankers import searching
-from graphmem.evaluation.runs.running import run_folder
-from graphmem.evaluation.runs.specification import Experiment, Variant
+from graphmem.evaluation.runs.specification import Variant
 from graphmem.memory import GraphMemory
-from graphmem.protocols import Progress
 from graphmem.rendering.text import explanation_text
 from graphmem.sources.files import read_objects
 
 _HITS = 5
 
 
-def differing_questions(
-    out: Path, dataset: str, variant: str, baseline: str, seed: int, measure: str
-) -> list[tuple[str, float]]:
-    """Questions on which two variants score differently, by the size of the difference.
+def differing_questions(variant: Path, baseline: Path, measure: str) -> list[tuple[str, float]]:
+    """Questions on which two runs score differently, by the size of the difference.
+
+    Args:
+        variant: Folder of a run that is scored.
+        baseline: Folder of the run that it is compared with.
+        measure: What they are compared by.
 
     Returns:
         Question id and the variant's lead over the baseline.
     """
 
-    def scores(name: str) -> dict[str, float]:
-        file = run_folder(out, dataset, name, seed) / "scores.jsonl"
+    def scores(folder: Path) -> dict[str, float]:
+        file = folder / "scores.jsonl"
         return {record["id"]: record[measure] for _, record in read_objects(str(file))}
 
     base = scores(baseline)
@@ -55,12 +56,7 @@ def wins_and_losses(differing: Sequence[tuple[str, float]], count: int) -> list[
 
 
 def explain_differences(
-    experiment: Experiment,
-    plans: Sequence[tuple[Dataset, Sequence[Variant]]],
-    out: Path,
-    cache: IndexCache,
-    models: Models,
-    tell: Progress,
+    context: RunContext, plans: Sequence[tuple[Dataset, Sequence[Variant]]]
 ) -> None:
     """Write explanations.json: {data set: {variant: {question id: text}}}.
 
@@ -68,45 +64,38 @@ def explain_differences(
     baseline on all of these. Where a model led the searches, each of them is explained, without
     asking it again.
     """
-    texts: dict[str, dict[str, dict[str, str]]] = {}
-    for dataset, plan in plans:
-        texts[dataset.name] = {}
-        for variant, ids in _chosen(experiment, plan, dataset, out).items():
-            texts[dataset.name][variant.name] = _explain(
-                dataset, variant, ids, experiment.seeds[0], out, cache, models, tell
-            )
-    write_text(out / "explanations.json", json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
+    seed = context.experiment.seeds[0]
+    texts = {
+        dataset.name: {
+            run.variant.name: _explain(context, run, ids)
+            for run, ids in _chosen(context, [Run(dataset, variant, seed) for variant in plan])
+        }
+        for dataset, plan in plans
+    }
+    file = context.out / "explanations.json"
+    write_text(file, json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
 
 
-def _chosen(
-    experiment: Experiment, plan: Sequence[Variant], dataset: Dataset, out: Path
-) -> dict[Variant, list[str]]:
-    variants = {variant.name: variant for variant in plan}
-    if experiment.baseline not in variants or not experiment.explain:
-        return {}
-    measure, seed = main_measure(experiment.cutoffs), experiment.seeds[0]
-    chosen: dict[str, list[str]] = {}
-    for name in variants:
-        if name == experiment.baseline:
-            continue
-        found = differing_questions(out, dataset.name, name, experiment.baseline, seed, measure)
-        chosen[name] = [id_ for id_, _ in wins_and_losses(found, experiment.explain)]
-    every = dict.fromkeys(id_ for ids in chosen.values() for id_ in ids)
-    chosen[experiment.baseline] = list(every)
-    return {variants[name]: ids for name, ids in chosen.items()}
+def _chosen(context: RunContext, runs: Sequence[Run]) -> list[tuple[Run, list[str]]]:
+    """The questions of a data set's runs that are explained, by their ids; the baseline last."""
+    experiment, out = context.experiment, context.out
+    baseline = next((run for run in runs if run.variant.name == experiment.baseline), None)
+    if baseline is None or not experiment.explain:
+        return []
+    measure = main_measure(experiment.cutoffs)
+    chosen = []
+    for run in runs:
+        if run is not baseline:
+            found = differing_questions(run.folder(out), baseline.folder(out), measure)
+            ids = [id_ for id_, _ in wins_and_losses(found, experiment.explain)]
+            chosen.append((run, ids))
+    every = dict.fromkeys(id_ for _, ids in chosen for id_ in ids)
+    return [*chosen, (baseline, list(every))]
 
 
-def _explain(
-    dataset: Dataset,
-    variant: Variant,
-    ids: Sequence[str],
-    seed: int,
-    out: Path,
-    cache: IndexCache,
-    models: Models,
-    tell: Progress,
-) -> dict[str, str]:
-    records = read_records(run_folder(out, dataset.name, variant.name, seed))
+def _explain(context: RunContext, run: Run, ids: Sequence[str]) -> dict[str, str]:
+    dataset, variant = run.dataset, run.variant
+    records = read_records(run.folder(context.out))
     queries = {question.id: record.get("queries", []) for question, record in records}
     questions = {question.id: question for question in dataset.questions}
     memories: dict[str, GraphMemory] = {}
@@ -114,16 +103,11 @@ def _explain(
     for id_ in ids:
         question = questions[id_]
         if question.scope not in memories:
-            built = cache.get(
-                f"{dataset.name}-{question.scope}" if question.scope else dataset.name,
-                dataset.scopes[question.scope],
-                variant.index,
-                seed,
-                tell,
-            )
-            embedder = models.embedder(variant.index.embedder)
+            built = context.indexes.of_scope(dataset, question.scope, variant.index, run.seed)
             memories[question.scope] = GraphMemory.open(
-                built.path, embedder=embedder, **searching(variant.rerank)
+                built.path,
+                embedder=context.models.embedder(variant.index.embedder),
+                **searching(variant.rerank),
             )
         memory = memories[question.scope]
         further = [f"searched again: {q}\n{_text(memory, q, variant)}" for q in queries[id_][1:]]

@@ -14,7 +14,7 @@ from graphmem.evaluation.reports.explaining import (
     main_measure,
     wins_and_losses,
 )
-from graphmem.evaluation.reports.report import (
+from graphmem.evaluation.reports.wording import (
     corrected_p,
     costs,
     environment_text,
@@ -23,8 +23,21 @@ from graphmem.evaluation.reports.report import (
     significance,
     summary_text,
 )
-from graphmem.evaluation.runs.recorded import read_json, read_records
-from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.context import run_folder
+from graphmem.evaluation.runs.environment import Environment
+from graphmem.evaluation.runs.recorded import (
+    ExperimentRecord,
+    read_json,
+    read_record,
+    read_records,
+)
+from graphmem.evaluation.scores.sheets import (
+    KINDS,
+    DatasetScores,
+    ExperimentScores,
+    VariantScores,
+    VariantSheet,
+)
 
 _HITS = 5
 
@@ -64,34 +77,33 @@ def page_values(out: Path) -> dict[str, Any]:
     """All that the template shows of a results folder."""
     from graphmem.evaluation.reports.charts import colour
 
-    scores, experiment = read_json(out / "scores.json"), read_json(out / "experiment.json")
+    scores = read_record(out / "scores.json", ExperimentScores)
+    experiment = read_record(out / "experiment.json", ExperimentRecord)
     explanations = (
         read_json(out / "explanations.json") if (out / "explanations.json").exists() else {}
     )
-    colours = {name: colour(number) for number, name in enumerate(scores["variants"])}
-    measure = main_measure(scores["k"])
-    several = len(scores["datasets"]) > 1 and scores["average"]
-    tables = [_table(scores, "Average", scores["average"])] if several else []
+    colours = {name: colour(number) for number, name in enumerate(scores.variants)}
+    several = len(scores.datasets) > 1 and scores.average
     return {
-        "name": scores["experiment"],
+        "name": scores.experiment,
         "summary": summary_text(experiment),
-        "baseline": experiment["baseline"],
-        "measure": measure,
+        "baseline": experiment.baseline,
+        "measure": main_measure(scores.k),
         "colours": colours,
-        "tables": tables,
+        "tables": [_table("Average", scores.average, scores.k)] if several else [],
         "datasets": [
-            _dataset(out, experiment, scores, name, colours, explanations.get(name, {}))
-            for name in scores["datasets"]
+            _dataset(out, experiment, name, entry, colours, explanations.get(name, {}))
+            for name, entry in scores.datasets.items()
         ],
         "variants": [
             {
-                "name": variant["name"],
-                "preset": variant["preset"],
-                "overrides": variant["overrides"] | _options(variant.get("iterate")),
+                "name": variant.name,
+                "preset": variant.preset,
+                "overrides": variant.overrides | _options(variant.iterate),
             }
-            for variant in experiment["variants"]
+            for variant in experiment.variants
         ],
-        "environment": environment_text(read_json(out / "environment.json")),
+        "environment": environment_text(read_record(out / "environment.json", Environment)),
     }
 
 
@@ -101,75 +113,76 @@ def _options(iterate: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _dataset(
     out: Path,
-    experiment: Mapping[str, Any],
-    scores: Mapping[str, Any],
+    experiment: ExperimentRecord,
     name: str,
+    entry: DatasetScores,
     colours: Mapping[str, str],
     explanations: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
-    entry, seed = scores["datasets"][name], experiment["seeds"][0]
-    measure = main_measure(scores["k"])
-    records = {
-        variant: read_records(run_folder(out, name, variant, seed)) for variant in entry["variants"]
-    }
-    facts = next(d for d in experiment["datasets"] if d["name"] == name)
+    seed, k = experiment.seeds[0], experiment.k
+    folders = {variant: run_folder(out, name, variant, seed) for variant in entry.variants}
+    records = {variant: read_records(folder) for variant, folder in folders.items()}
+    facts = next(d for d in experiment.datasets if d.name == name)
     return {
         "name": name,
-        "passages": entry["passages"],
-        "questions": entry["questions"],
-        "scopes": facts["scopes"],
-        "notes": facts["notes"],
+        "passages": entry.passages,
+        "questions": entry.questions,
+        "scopes": facts.scopes,
+        "notes": facts.notes,
         "problems": problems(entry),
-        "table": _table(scores, name, entry["variants"], with_costs=True),
-        "charts": _charts(entry, records, colours, scores["k"]),
-        "duels": _duels(out, experiment, name, measure, records, explanations),
+        "table": _table(name, entry.variants, k),
+        "charts": _charts(entry.variants, records, colours, k),
+        "duels": _duels(experiment, folders, records, explanations),
     }
 
 
 def _table(
-    scores: Mapping[str, Any], title: str, variants: Mapping[str, Any], with_costs: bool = False
+    title: str, variants: Mapping[str, VariantScores], cutoffs: Sequence[int]
 ) -> dict[str, Any]:
-    """Rows of cells (number, interval, mark, whether the best, what a pointer is told)."""
+    """Rows of cells (number, interval, mark, whether the best, what a pointer is told).
+
+    Costs stand in it where they are known: not of averages.
+    """
     first = next(iter(variants.values()))
-    measures = shown_measures(scores["k"], first["measures"])
+    measures = shown_measures(cutoffs, first.measures)
     best = {
-        m: max(v["measures"][m]["mean"] for v in variants.values() if m in v["measures"])
-        for m in measures
+        m: max(v.measures[m].mean for v in variants.values() if m in v.measures) for m in measures
     }
     rows = []
     p = corrected_p(variants, measures)
     for name, entry in variants.items():
-        shown = [m for m in measures if m in entry["measures"]]
+        shown = [m for m in measures if m in entry.measures]
         cells = [_cell(entry, m, best[m], p.get((name, m))) for m in shown]
-        rows.append({"name": name, "cells": cells, "costs": costs(entry) if with_costs else []})
-    header = ["ms", "index s", "tokens"] if with_costs else []
+        took = costs(entry) if isinstance(entry, VariantSheet) else []
+        rows.append({"name": name, "cells": cells, "costs": took})
+    header = ["ms", "index s", "tokens"] if isinstance(first, VariantSheet) else []
     return {"title": title, "measures": measures, "costs": header, "rows": rows}
 
 
-def _cell(entry: Mapping[str, Any], measure: str, best: float, p: float | None) -> dict[str, Any]:
-    value = entry["measures"][measure]
-    lead = entry.get("against_baseline", {}).get(measure)
+def _cell(entry: VariantScores, measure: str, best: float, p: float | None) -> dict[str, Any]:
+    value = entry.measures[measure]
+    lead = entry.against_baseline.get(measure)
     told = (
-        f"{100 * lead['difference']:+.1f} against the baseline "
-        f"({100 * lead['low']:+.1f} to {100 * lead['high']:+.1f}), p = {lead['p']:.4f}, "
+        f"{100 * lead.difference:+.1f} against the baseline "
+        f"({100 * lead.low:+.1f} to {100 * lead.high:+.1f}), p = {lead.p:.4f}, "
         f"corrected {p:.4f}"
         if lead
         else ""
     )
     return {
-        "number": f"{100 * value['mean']:.1f}",
-        "interval": f"{100 * value['low']:.1f} – {100 * value['high']:.1f}",
+        "number": f"{100 * value.mean:.1f}",
+        "interval": f"{100 * value.low:.1f} – {100 * value.high:.1f}",
         "mark": significance(entry, measure, p),
-        "best": value["mean"] >= best,
+        "best": value.mean >= best,
         "told": told,
     }
 
 
-Records = Sequence[tuple[JudgedQuestion, dict[str, Any]]]
+Records = Sequence[tuple[JudgedQuestion, Mapping[str, Any]]]
 
 
 def _charts(
-    entry: Mapping[str, Any],
+    variants: Mapping[str, VariantSheet],
     records: Mapping[str, Records],
     colours: Mapping[str, str],
     cutoffs: Sequence[int],
@@ -180,16 +193,16 @@ def _charts(
 
     curves = {name: _recall_curve(found, max(cutoffs)) for name, found in records.items()}
     charts = [{"title": "Recall at k", "svg": line_chart(curves, colours, "k", "recall, %")}]
-    variants = entry["variants"]
-    for field, label in (("by_hops", "hops"), ("by_type", "type")):
-        groups = sorted({group for variant in variants.values() for group in variant[field]})
+    for label in KINDS:
+        found = {name: variant.groups(label) for name, variant in variants.items()}
+        groups = sorted({group for by_group in found.values() for group in by_group})
         if len(groups) < 2:
             continue
         bars = {
-            name: [100 * variant[field][group][measure] for group in groups]
-            for name, variant in variants.items()
+            name: [100 * by_group[group][measure] for group in groups]
+            for name, by_group in found.items()
         }
-        counts = next(iter(variants.values()))[field]
+        counts = next(iter(found.values()))
         labels = [f"{group or '–'} ({counts[group]['questions']})" for group in groups]
         charts.append(
             {
@@ -197,14 +210,12 @@ def _charts(
                 "svg": bar_chart(bars, colours, labels, label, f"{measure}, %"),
             }
         )
-    timed = {
-        name: (
-            variant["latency"]["median_ms"],
-            *(100 * variant["measures"][measure][key] for key in ("mean", "low", "high")),
-        )
-        for name, variant in variants.items()
-        if variant["latency"]["questions"]
-    }
+    timed = {}
+    for name, variant in variants.items():
+        if variant.latency.median_ms is not None:
+            value = variant.measures[measure]
+            percent = (100 * value.mean, 100 * value.low, 100 * value.high)
+            timed[name] = (variant.latency.median_ms, *percent)
     if timed:
         svg = scatter_chart(timed, colours, "median ms for a question", f"{measure}, %")
         charts.append({"title": "Quality against latency", "svg": svg})
@@ -227,15 +238,13 @@ def _recall_curve(records: Records, depth: int) -> list[float]:
 
 
 def _duels(
-    out: Path,
-    experiment: Mapping[str, Any],
-    dataset: str,
-    measure: str,
+    experiment: ExperimentRecord,
+    folders: Mapping[str, Path],
     records: Mapping[str, Records],
     explanations: Mapping[str, Mapping[str, str]],
 ) -> list[dict[str, Any]]:
     """Each variant against the baseline, question by question."""
-    baseline, seed = experiment["baseline"], experiment["seeds"][0]
+    baseline, measure = experiment.baseline, main_measure(experiment.k)
     if baseline not in records:
         return []
     by_id = {
@@ -246,10 +255,10 @@ def _duels(
     for name in records:
         if name == baseline:
             continue
-        differing = differing_questions(out, dataset, name, baseline, seed, measure)
+        differing = differing_questions(folders[name], folders[baseline], measure)
         wins = sum(lead > 0 for _, lead in differing)
         shown = []
-        for id_, lead in wins_and_losses(differing, experiment["explain"]):
+        for id_, lead in wins_and_losses(differing, experiment.explain):
             question = by_id[name][id_][0]
             sides = [
                 _side(side, by_id[side][id_], explanations.get(side, {}).get(id_, ""))

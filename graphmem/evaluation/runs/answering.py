@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graphmem.answering.reader import Reader
 from graphmem.errors import DataError, EndpointError, GraphmemError, TooManyFailures
-from graphmem.evaluation.datasets.dataset import Dataset, JudgedQuestion, write_lines, write_text
+from graphmem.evaluation.datasets.dataset import Dataset, JudgedQuestion, write_lines
 from graphmem.evaluation.datasets.trec_ids import trec_id
+from graphmem.evaluation.runs.context import run_folder
 from graphmem.evaluation.runs.iterating import CountingChat
-from graphmem.evaluation.runs.recorded import read_json, read_records
-from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.recorded import (
+    ExperimentRecord,
+    ModelUse,
+    ReaderUse,
+    RunNumbers,
+    Tokens,
+    read_record,
+    read_records,
+    write_record,
+)
 from graphmem.evaluation.runs.trec import read_run
 from graphmem.protocols import ChatModel, Progress
-from graphmem.types import ChatRequest, Hit, Message
+from graphmem.types import ChatRequest, Hit, Message, Price
 
 JUDGE_PROMPT = """\
 You grade answers to questions. You are given a question, the accepted answers, and a candidate.
@@ -41,7 +50,7 @@ def answer_runs(
     passages: int = 5,
     judge: ChatModel | None = None,
     threads: int = 8,
-    price: Callable[[int, int], float] = lambda prompt, completion: 0.0,
+    price: Price | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write answers.jsonl into every run of a results folder; scoring it again counts them.
@@ -55,7 +64,7 @@ def answer_runs(
         passages: How many passages of each ranking it reads.
         judge: Who else decides whether an answer is right; None is nobody.
         threads: Questions under way at once.
-        price: Money for tokens read and written.
+        price: Of tokens read and written; None where cost is not counted.
         progress: Told of every question.
 
     Raises:
@@ -63,21 +72,21 @@ def answer_runs(
         EndpointError: Every call would fail alike.
         DataError: The folder is not complete.
     """
-    experiment = read_json(out / "experiment.json")
+    experiment = read_record(out / "experiment.json", ExperimentRecord)
     tell = progress or (lambda stage, done, total: None)
     for dataset in datasets:
-        entry = next((d for d in experiment["datasets"] if d["name"] == dataset.name), None)
-        if entry is None or entry["content"] != dataset.content:
+        entry = next((d for d in experiment.datasets if d.name == dataset.name), None)
+        if entry is None or entry.content != dataset.content:
             raise DataError(f"{dataset.name} is not what the runs in {out} were made with")
-        for variant in entry["variants"]:
-            for seed in experiment["seeds"]:
+        for variant in entry.variants:
+            for seed in experiment.seeds:
                 folder = run_folder(out, dataset.name, variant, seed)
                 label = f"{dataset.name}, {variant}: answers"
                 counting = CountingChat(chat)
                 grading = CountingChat(judge) if judge else None
                 asked = _Asked(Reader(counting, passages), grading)
                 rows = _answer_run(folder, dataset, asked, threads, label, tell)
-                _check_failures(rows, experiment["fail_on"], label)
+                _check_failures(rows, experiment.fail_on, label)
                 write_lines(folder / "answers.jsonl", rows)
                 _note_tokens(folder, counting, grading, passages, price)
 
@@ -154,21 +163,25 @@ def _note_tokens(
     reader: CountingChat,
     judge: CountingChat | None,
     passages: int,
-    price: Callable[[int, int], float],
+    price: Price | None,
 ) -> None:
     """What the answers take goes into the scores, also where a cache gave them: it is the method's.
 
     It is added to what leading the searches took. What was paid now, and what the judge took, stand
     beside it.
     """
-    numbers = read_json(folder / "run.json")
-    search = numbers.get("chat", {"tokens": {}, "calls": 0, "cost": 0.0})
-    numbers["tokens"] = {
-        name: count + search["tokens"].get(name, 0) for name, count in reader.tokens.items()
-    }
-    numbers["calls"] = search["calls"] + reader.calls
-    numbers["cost"] = search["cost"] + price(*reader.tokens.values())
-    numbers["reader"] = {"model": reader.model, "passages": passages, "paid": reader.paid}
-    if judge:
-        numbers["judge"] = {"model": judge.model, "tokens": judge.tokens, "paid": judge.paid}
-    write_text(folder / "run.json", json.dumps(numbers, indent=1) + "\n")
+    numbers = read_record(folder / "run.json", RunNumbers)
+    led, read = numbers.chat or ModelUse(""), reader.use(price)
+    numbers = replace(
+        numbers,
+        tokens=Tokens(
+            led.tokens.prompt + read.tokens.prompt, led.tokens.completion + read.tokens.completion
+        ),
+        calls=led.calls + read.calls,
+        cost=led.cost + read.cost,
+        reader=ReaderUse(
+            read.model, read.tokens, read.calls, read.cost, read.paid, passages=passages
+        ),
+        judge=judge.use(price) if judge else None,
+    )
+    write_record(folder / "run.json", numbers)

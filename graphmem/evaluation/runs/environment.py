@@ -8,10 +8,10 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 _PACKAGES = (
     "numpy",
@@ -40,23 +40,38 @@ _QUERIES = ("searching", "answering", "evaluation/runs/trec.py")
 _MEASURED = ("indexes", "iterating", "rerankers", "running", "timing", "trec")
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, JSON values."""
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """environment.json: versions of packages, the code, and the machine."""
+
+    python: str
+    packages: dict[str, str]
+    git_commit: str
+    code: str
+    system: str
+    cpu: str
+    cores: int | None
+    cores_available: int | None
+    python_hash_seed: str
+
+
+def environment() -> Environment:
+    """Those of this process."""
     packages = {"graphmem": _version("graphmem") or "from source"}
     packages |= {name: found for name in _PACKAGES if (found := _version(name))}
-    return {
-        "python": sys.version.split()[0],
-        "packages": packages,
-        "git_commit": git_commit(),
-        "code": code_hash(),
-        "system": platform.platform(),
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "cores_available": len(os.sched_getaffinity(0))
+    return Environment(
+        python=sys.version.split()[0],
+        packages=packages,
+        git_commit=git_commit(),
+        code=code_hash(),
+        system=platform.platform(),
+        cpu=_cpu_name(),
+        cores=os.cpu_count(),
+        cores_available=len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
-        "python_hash_seed": os.environ.get("PYTHONHASHSEED", "random"),
-    }
+        python_hash_seed=os.environ.get("PYTHONHASHSEED", "random"),
+    )
 
 
 def git_commit() -> str:

@@ -16,9 +16,15 @@ from typing import Any
 from graphmem.base.text import content_hash
 from graphmem.embedding import load_embedder
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
-from graphmem.evaluation.datasets.dataset import passages_hash, write_lines, write_text
+from graphmem.evaluation.datasets.dataset import (
+    Dataset,
+    passages_hash,
+    write_lines,
+    write_text,
+)
 from graphmem.evaluation.runs.contents import model_content
 from graphmem.evaluation.runs.environment import index_code_hash
+from graphmem.evaluation.runs.recorded import IndexCosts
 from graphmem.evaluation.runs.specification import IndexOptions, Variant, slug
 from graphmem.extraction import load_extractor
 from graphmem.extraction.imported import ImportedExtractor
@@ -129,22 +135,52 @@ class IndexCache:
     not wanted.
     """
 
-    def __init__(self, folder: Path, models: Models) -> None:
-        """Use `folder`, made when it is needed."""
+    def __init__(
+        self, folder: Path, models: Models | None = None, tell: Progress | None = None
+    ) -> None:
+        """Use `folder`, made when it is needed.
+
+        Args:
+            folder: Where the indexes are.
+            models: What they are made with.
+            tell: Told of every batch that is extracted or embedded.
+        """
         self.folder = folder
-        self._models = models
+        self.models = models or Models()
+        self._tell = tell or (lambda stage, done, total: None)
 
     @cached_property
     def _code(self) -> str:
         return index_code_hash()
 
+    def of_scopes(
+        self, dataset: Dataset, options: IndexOptions, seed: int
+    ) -> dict[str, BuiltIndex]:
+        """The index of every scope that a question has; one over all passages where none has any.
+
+        Raises:
+            GraphmemError: As for `GraphMemory.add`.
+        """
+        asked = {question.scope for question in dataset.questions}
+        return {
+            scope: self.of_scope(dataset, scope, options, seed)
+            for scope in dataset.scopes
+            if scope in asked
+        }
+
+    def of_scope(
+        self, dataset: Dataset, scope: str, options: IndexOptions, seed: int
+    ) -> BuiltIndex:
+        """The index of one scope, "" for all passages.
+
+        Raises:
+            GraphmemError: As for `GraphMemory.add`.
+        """
+        label = f"{dataset.name}-{scope}" if scope else dataset.name
+        return self.get(label, dataset.scopes[scope], options, seed)
+
     def get(
-        self,
-        label: str,
-        passages: Sequence[Passage],
-        options: IndexOptions,
-        seed: int,
-        tell: Progress,
+        self, label: str, passages: Sequence[Passage], options: IndexOptions, seed: int
     ) -> BuiltIndex:
         """The index of these passages, made if it is not there.
 
@@ -162,7 +198,7 @@ class IndexCache:
         if options.sentences and SENTENCES not in known.get("seconds", {}):
             sheet.unlink(missing_ok=True)  # killed on the way, nobody knows what they take
         _drop_snapshots(path)
-        clock = StageClock(label, tell)
+        clock = StageClock(label, self._tell)
         report = self._build(path, passages, options, seed, clock)
         snapshot = open_current(path)
         built = BuiltIndex(path, report.passages, report.entities, snapshot.size())
@@ -179,7 +215,7 @@ class IndexCache:
         """Hash of all that an index is made of, but for the code."""
         return content_hash(
             passages_hash(passages),
-            *self._models.contents(options),
+            *self.models.contents(options),
             str(options.passage_tokens),
             str(seed),
         )
@@ -202,7 +238,7 @@ class IndexCache:
                 sentences=options.sentences,
                 embedder=options.embedder,
                 spacy_model=options.spacy_model,
-                extractor=self._models.extractor(options),
+                extractor=self.models.extractor(options),
             )
             # Imported triples belong to whole records.
             whole = sys.maxsize if options.openie else None
@@ -210,6 +246,24 @@ class IndexCache:
             return memory.add(corpus, passage_tokens=tokens, progress=clock)
         finally:
             corpus.unlink(missing_ok=True)
+
+
+def index_costs(indexes: Iterable[BuiltIndex]) -> IndexCosts:
+    """What the indexes of one run hold and cost together."""
+    every = list(indexes)
+    stages: dict[str, float] = {}
+    for index in every:
+        for stage, seconds in index.seconds.items():
+            stages[stage] = round(stages.get(stage, 0.0) + seconds, 3)
+    return IndexCosts(
+        indexes=len(every),
+        passages=sum(index.passages for index in every),
+        entities=sum(index.entities for index in every),
+        bytes=sum(index.bytes for index in every),
+        seconds=stages,
+        whole=all(index.whole for index in every),
+        reused=all(index.reused for index in every),
+    )
 
 
 def _corpus_record(passage: Passage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from graphmem.answering.chat_session import (
     Method,
 )
 from graphmem.errors import ConfigError
+from graphmem.evaluation.runs.recorded import ModelUse, Paid, Tokens
 from graphmem.llm.response_cache import CachedChat
 from graphmem.llm.usage import cost, parse_budget
 from graphmem.llm.wrapper import ChatWrapper
@@ -118,18 +119,19 @@ class CountingChat(ChatWrapper):
         super().__init__(chat)
         self._lock = Lock()
         self.calls = 0
-        self.tokens = {"prompt": 0, "completion": 0}
-        self.paid = {"prompt": 0, "completion": 0, "calls": 0}
+        self.tokens = Tokens()
+        self.paid = Paid()
 
     def complete(self, request: ChatRequest) -> Completion:
         """As the model answers."""
         found = self._chat.complete(request)
         with self._lock:
             self.calls += 1
-            self.paid["calls"] += not found.cached
-            for count in (self.tokens,) if found.cached else (self.tokens, self.paid):
-                count["prompt"] += found.prompt_tokens
-                count["completion"] += found.completion_tokens
+            read, written = found.prompt_tokens, found.completion_tokens
+            self.tokens = Tokens(self.tokens.prompt + read, self.tokens.completion + written)
+            if not found.cached:
+                paid = self.paid
+                self.paid = Paid(paid.prompt + read, paid.completion + written, paid.calls + 1)
         return found
 
     def stream(self, request: ChatRequest) -> Generator[str, None, Completion]:
@@ -145,13 +147,12 @@ class CountingChat(ChatWrapper):
         if isinstance(self._chat, Remembering):
             self._chat.forget(request)
 
-    def as_json(self, price: Price | None) -> dict[str, Any]:
+    def use(self, price: Price | None) -> ModelUse:
         """What the calls took, also where a cache gave the answers; what was paid now beside it."""
-        read, written = self.tokens["prompt"], self.tokens["completion"]
-        return {
-            "model": self.model,
-            "calls": self.calls,
-            "tokens": self.tokens,
-            "cost": cost(price, read, written) if price else 0.0,
-            "paid": self.paid,
-        }
+        return ModelUse(
+            model=self.model,
+            tokens=self.tokens,
+            calls=self.calls,
+            cost=cost(price, self.tokens.prompt, self.tokens.completion) if price else 0.0,
+            paid=self.paid,
+        )

@@ -19,18 +19,19 @@ from graphmem.evaluation.datasets.dataset import (
     JudgedQuestion,
     question_record,
     write_lines,
-    write_text,
 )
 from graphmem.evaluation.runs.contents import model_content
+from graphmem.evaluation.runs.context import Run, RunContext
 from graphmem.evaluation.runs.environment import code_hash
-from graphmem.evaluation.runs.indexes import BuiltIndex, Models
+from graphmem.evaluation.runs.indexes import BuiltIndex, index_costs
 from graphmem.evaluation.runs.iterating import CountingChat, IterateOptions
+from graphmem.evaluation.runs.recorded import RunNumbers, write_record
 from graphmem.evaluation.runs.rerankers import searching
-from graphmem.evaluation.runs.specification import Experiment, Variant, slug
-from graphmem.evaluation.runs.timing import TimedEmbedder, latencies, latency_json, latency_sample
+from graphmem.evaluation.runs.specification import Variant
+from graphmem.evaluation.runs.timing import TimedEmbedder, latencies, latency_sample, summary
 from graphmem.evaluation.runs.trec import best_pieces, write_ranked
 from graphmem.memory import GraphMemory
-from graphmem.protocols import ChatModel, Embedder, Progress
+from graphmem.protocols import ChatModel
 from graphmem.types import Price, Ranking
 
 _BATCH = 256
@@ -70,40 +71,21 @@ class Found:
         }
 
 
-def run_folder(out: Path, dataset: str, variant: str, seed: int) -> Path:
-    """Where a run is kept."""
-    return out / "runs" / slug(dataset) / f"{slug(variant)}.seed{seed}"
-
-
-def run_key(
-    dataset: Dataset,
-    variant: Variant,
-    seed: int,
-    experiment: Experiment,
-    models: Models,
-    chat: ChatModel | None = None,
-) -> str:
+def run_key(context: RunContext, run: Run) -> str:
     """Hash of all that decides a run: one that was finished under the same key is kept.
 
     Files and models count by what is in them, not by where they are.
-
-    Args:
-        dataset: What is searched.
-        variant: How.
-        seed: Of the shuffle.
-        experiment: How deep, how many are timed and for how many hits, the price of tokens.
-        models: Its embedders and extractors.
-        chat: What leads the variants that have a method.
     """
+    experiment, variant = context.experiment, run.variant
     index, rerank = variant.index, variant.rerank
     parts = {
-        "dataset": dataset.content,
-        "order": [question.id for question in dataset.questions],
+        "dataset": run.dataset.content,
+        "order": [question.id for question in run.dataset.questions],
         "config": [type(variant.config).__name__, asdict(variant.config)],
-        "index": [models.contents(index), index.passage_tokens, index.sentences],
+        "index": [context.models.contents(index), index.passage_tokens, index.sentences],
         "rerank": rerank and [rerank.fingerprint, model_content(rerank.spec), rerank.depth],
-        "iterate": _led_json(_leading(variant, chat), experiment.price),
-        "seed": seed,
+        "iterate": _led_json(_leading(variant, context.chat), experiment.price),
+        "seed": run.seed,
         "depth": experiment.depth,
         "latency": [experiment.latency, max(experiment.cutoffs)],
         "code": code_hash(),
@@ -140,41 +122,32 @@ def is_finished(folder: Path, key: str) -> bool:
     return bool(found.get("key") == key)
 
 
-def run_variant(
-    dataset: Dataset,
-    variant: Variant,
-    indexes: Mapping[str, BuiltIndex],
-    embedder: Embedder,
-    experiment: Experiment,
-    tell: Progress,
-    chat: ChatModel | None = None,
-) -> tuple[list[Found], dict[str, Any]]:
-    """Search every question, in the index of its scope.
+def search_run(
+    context: RunContext, run: Run, indexes: Mapping[str, BuiltIndex]
+) -> tuple[list[Found], RunNumbers]:
+    """Search every question of a run, in the index of its scope.
 
     A variant with a method is not timed: what its model answers can come from a cache.
 
     Args:
-        dataset: The questions.
-        variant: How to search.
+        context: What the runs share.
+        run: What is searched, and how.
         indexes: The index of every scope.
-        embedder: The embedder of the indexes.
-        experiment: How deep, how many may fail, how many are timed.
-        tell: Told of every batch, or of every question that a model leads.
-        chat: What leads the searches of a variant with a method.
 
     Returns:
-        What was found, in the order of the questions; and timings, tokens and cost, JSON values.
+        What was found, in the order of the questions; and what it took, without the run's key.
 
     Raises:
         TooManyFailures: More questions failed than the experiment allows.
     """
-    timed = TimedEmbedder(embedder)
+    experiment, dataset, variant = context.experiment, run.dataset, run.variant
+    timed = TimedEmbedder(context.models.embedder(variant.index.embedder))
     allowed = experiment.failures_allowed(len(dataset.questions))
     done: dict[str, Found] = {}
     failed = 0
     clock = {"open": 0.0, "search": 0.0}
     latency: list[tuple[float, float]] = []
-    led, threads = _leading(variant, chat), experiment.chat.concurrency
+    led, threads = _leading(variant, context.chat), experiment.chat.concurrency
     sample = set() if led else latency_sample(dataset, experiment.latency)
     for scope, questions in _by_scope(dataset).items():
         start = time.perf_counter()
@@ -191,27 +164,35 @@ def run_variant(
             failed += bool(found.error)
             if failed > allowed:
                 raise TooManyFailures(
-                    f"{dataset.name}, {variant.name}: {failed} questions failed, "
+                    f"{run.label}: {failed} questions failed, "
                     f"{allowed} may; the last one: {found.error}"
                 )
             if led or len(done) % _BATCH == 0:
-                tell(f"{dataset.name}, {variant.name}", len(done), len(dataset.questions))
+                context.tell(run.label, len(done), len(dataset.questions))
         clock["search"] += time.perf_counter() - start
         texts = [q.text for q in questions if q.id in sample and not done[q.id].error]
         latency += latencies(memory, timed, texts, variant.config, max(experiment.cutoffs))
-    tell(f"{dataset.name}, {variant.name}", len(done), len(dataset.questions))
-    numbers: dict[str, Any] = {
-        "seconds": clock,
-        "questions_per_second": len(done) / clock["search"] if clock["search"] else 0.0,
-        "latency": latency_json(latency),
-        "tokens": {"prompt": 0, "completion": 0},  # of a language model
-        "calls": 0,
-        "cost": 0.0,
-    }
+    context.tell(run.label, len(done), len(dataset.questions))
+    numbers = RunNumbers(
+        dataset=dataset.name,
+        variant=variant.name,
+        seed=run.seed,
+        seconds=clock,
+        questions_per_second=len(done) / clock["search"] if clock["search"] else 0.0,
+        latency=summary(latency),
+        index=index_costs(indexes.values()),
+    )
     if led:
-        took = led[1].as_json(experiment.price)
-        numbers |= {name: took[name] for name in ("tokens", "calls", "cost")}
-        numbers |= {"chat": took, "seconds": {"open": clock["open"]}, "questions_per_second": None}
+        took = led[1].use(experiment.price)
+        numbers = replace(
+            numbers,
+            seconds={"open": clock["open"]},
+            questions_per_second=None,
+            tokens=took.tokens,
+            calls=took.calls,
+            cost=took.cost,
+            chat=took,
+        )
     return [done[question.id] for question in dataset.questions], numbers
 
 
@@ -324,7 +305,7 @@ def _as_found(question: JudgedQuestion, ranking: Ranking, depth: int) -> Found:
     return Found(question, ranking.route + (" + reranker" if ranking.reranker else ""), hits)
 
 
-def write_run(folder: Path, found: Sequence[Found], numbers: Mapping[str, Any]) -> None:
+def write_run(folder: Path, found: Sequence[Found], numbers: RunNumbers) -> None:
     """Write run.trec, questions.jsonl and, last, run.json, which makes the run a finished one.
 
     Raises:
@@ -341,4 +322,4 @@ def write_run(folder: Path, found: Sequence[Found], numbers: Mapping[str, Any]) 
         ((item.question.id, [(id_, score) for id_, _, score, _ in item.hits]) for item in found),
     )
     write_lines(folder / "questions.jsonl", (item.as_record() for item in found))
-    write_text(folder / "run.json", json.dumps(numbers, indent=1) + "\n")
+    write_record(folder / "run.json", numbers)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from graphmem.config import SearchConfig
 from graphmem.evaluation.datasets.dataset import Dataset
+from graphmem.evaluation.runs.recorded import Latency
 from graphmem.memory import GraphMemory
 from graphmem.protocols import Embedder, TextKind
 
@@ -71,15 +72,15 @@ def latencies(
     return found
 
 
-def latency_json(latency: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Medians and the 95 % quantile, in milliseconds."""
+def summary(latency: Sequence[tuple[float, float]]) -> Latency:
+    """Medians and the 95 % quantile of what `latencies` measured."""
     if not latency:
-        return {"questions": 0}
+        return Latency()
     whole, embedding = np.array(latency).T
-    return {
-        "questions": len(latency),
-        "median_ms": round(float(np.median(whole)), 3),
-        "p95_ms": round(float(np.quantile(whole, 0.95)), 3),
-        "embed_median_ms": round(float(np.median(embedding)), 3),
-        "search_median_ms": round(float(np.median(whole - embedding)), 3),
-    }
+    return Latency(
+        questions=len(latency),
+        median_ms=round(float(np.median(whole)), 3),
+        p95_ms=round(float(np.quantile(whole, 0.95)), 3),
+        embed_median_ms=round(float(np.median(embedding)), 3),
+        search_median_ms=round(float(np.median(whole - embedding)), 3),
+    )

@@ -126,8 +126,8 @@ def _standard(library: Any, name: str) -> Any:
 
 def by_group(
     scores: Scores, questions: Sequence[JudgedQuestion], field: str
-) -> dict[str, dict[str, float]]:
-    """Means of every measure over the questions of each type, or number of hops.
+) -> dict[str, dict[str, int | float]]:
+    """Number of questions, and means of every measure over them, of each type, or number of hops.
 
     Args:
         scores: Of these questions, in this order.
@@ -135,7 +135,7 @@ def by_group(
         field: "type" or "hops".
     """
     labels = np.array([str(getattr(question, field)) for question in questions])
-    groups: dict[str, dict[str, float]] = {}
+    groups: dict[str, dict[str, int | float]] = {}
     for label in sorted(set(labels.tolist())):
         chosen = labels == label
         means = scores.values[chosen].mean(axis=0)

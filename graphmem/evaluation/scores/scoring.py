@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.evaluation.datasets.dataset import (
-    JudgedQuestion,
-    write_lines,
-    write_text,
-)
+from graphmem.evaluation.datasets.dataset import JudgedQuestion, write_lines
 from graphmem.evaluation.datasets.trec_ids import trec_id
-from graphmem.evaluation.runs.recorded import read_json, read_records
-from graphmem.evaluation.runs.running import run_folder
+from graphmem.evaluation.runs.context import run_folder
+from graphmem.evaluation.runs.recorded import (
+    ExperimentRecord,
+    RunNumbers,
+    read_record,
+    read_records,
+    write_record,
+)
 from graphmem.evaluation.runs.trec import read_run
 from graphmem.evaluation.scores.answers import exact_match, f1
 from graphmem.evaluation.scores.bootstrap import RESAMPLES, interval, resampled_means
 from graphmem.evaluation.scores.metrics import Scores, by_group, score_run
+from graphmem.evaluation.scores.sheets import (
+    Bootstrap,
+    DatasetScores,
+    ExperimentScores,
+    Lead,
+    Mean,
+    VariantScores,
+    VariantSheet,
+)
 from graphmem.sources.files import read_objects
 
 
@@ -71,7 +80,7 @@ def with_answers(
     return Scores(scores.measures + measures, scores.questions, values, scores.missing)
 
 
-def score_experiment(out: Path) -> dict[str, Any]:
+def score_experiment(out: Path) -> ExperimentScores:
     """Score every run of a results folder and write scores.json.
 
     Of several seeds, each question counts with its mean. Intervals are percentile bootstraps over
@@ -80,74 +89,82 @@ def score_experiment(out: Path) -> dict[str, Any]:
     Raises:
         DataError: The folder holds no experiment, or one of its runs is missing.
     """
-    experiment = read_json(out / "experiment.json")
-    seed, baseline = experiment["seeds"][0], experiment["baseline"]
+    experiment = read_record(out / "experiment.json", ExperimentRecord)
+    seed, baseline = experiment.seeds[0], experiment.baseline
     taken = _Taken()
-    datasets: dict[str, Any] = {}
-    for entry in experiment["datasets"]:
-        dataset, names = entry["name"], entry["variants"]
-        summaries: dict[str, Any] = {}
-        for name in names:
-            folders = [run_folder(out, dataset, name, s) for s in experiment["seeds"]]
-            scores, summaries[name] = _score_seeds(folders, experiment["seeds"], experiment["k"])
-            taken.add(dataset, name, scores, seed)
-        datasets[dataset] = {
-            "questions": entry["questions"],
-            "passages": entry["passages"],
-            "variants": {
-                name: {**taken.intervals([dataset], name, baseline), **summaries[name]}
-                for name in names
+    datasets: dict[str, DatasetScores] = {}
+    for entry in experiment.datasets:
+        scored = {name: _Seeds(out, experiment, entry.name, name) for name in entry.variants}
+        for name, variant in scored.items():
+            taken.add(entry.name, name, variant.scores, seed)
+        datasets[entry.name] = DatasetScores(
+            entry.questions,
+            entry.passages,
+            {
+                name: variant.sheet(taken.intervals([entry.name], name, baseline))
+                for name, variant in scored.items()
             },
-        }
-    everywhere = [
-        variant["name"]
-        for variant in experiment["variants"]
-        if all(variant["name"] in entry["variants"] for entry in experiment["datasets"])
-    ]
-    scores_json = {
-        "experiment": experiment["name"],
-        "k": experiment["k"],
-        "baseline": baseline,
-        "bootstrap": {"resamples": RESAMPLES, "seed": seed, "level": 0.95},
-        "variants": [variant["name"] for variant in experiment["variants"]],
-        "datasets": datasets,
-        "average": {name: taken.intervals(list(datasets), name, baseline) for name in everywhere},
-    }
-    write_text(out / "scores.json", json.dumps(scores_json, ensure_ascii=False, indent=1) + "\n")
-    return scores_json
-
-
-def _score_seeds(
-    folders: Sequence[Path], seeds: Sequence[int], cutoffs: Sequence[int]
-) -> tuple[Scores, dict[str, Any]]:
-    """Scores of one variant on one data set, averaged over seeds, and all but the intervals."""
-    scored = [score_folder(folder, cutoffs) for folder in folders]
-    for folder, (scores, _) in zip(folders, scored, strict=True):
-        write_lines(
-            folder / "scores.jsonl",
-            (
-                {"id": id_} | dict(zip(scores.measures, map(float, row), strict=True))
-                for id_, row in zip(scores.questions, scores.values, strict=True)
-            ),
         )
-    first, questions = scored[0]
-    values = np.mean([scores.values for scores, _ in scored], axis=0)
-    scores = Scores(first.measures, first.questions, values, first.missing)
-    numbers = [read_json(folder / "run.json") for folder in folders]
-    records = read_records(folders[0])
-    summary = {
-        "by_type": by_group(scores, questions, "type"),
-        "by_hops": by_group(scores, questions, "hops"),
-        "missing": list(first.missing),
-        "failed": {record["id"]: record["error"] for _, record in records if record["error"]},
-        "seeds": {str(seed): one.means() for seed, (one, _) in zip(seeds, scored, strict=True)},
-        "calls": numbers[0].get("calls", 0),  # not in runs of older versions
-        **{
-            name: numbers[0][name]
-            for name in ("latency", "index", "seconds", "questions_per_second", "tokens", "cost")
-        },
-    }
-    return scores, summary
+    everywhere = [
+        variant.name
+        for variant in experiment.variants
+        if all(variant.name in entry.variants for entry in experiment.datasets)
+    ]
+    scores = ExperimentScores(
+        experiment=experiment.name,
+        k=experiment.k,
+        baseline=baseline,
+        bootstrap=Bootstrap(RESAMPLES, seed, 0.95),
+        variants=tuple(variant.name for variant in experiment.variants),
+        datasets=datasets,
+        average={name: taken.intervals(list(datasets), name, baseline) for name in everywhere},
+    )
+    write_record(out / "scores.json", scores)
+    return scores
+
+
+class _Seeds:
+    """The runs of one variant on one data set, one for every seed."""
+
+    def __init__(self, out: Path, experiment: ExperimentRecord, dataset: str, variant: str) -> None:
+        """Score them, and write scores.jsonl into each."""
+        self._folders = [run_folder(out, dataset, variant, seed) for seed in experiment.seeds]
+        scored = [score_folder(folder, experiment.k) for folder in self._folders]
+        for folder, (scores, _) in zip(self._folders, scored, strict=True):
+            write_lines(
+                folder / "scores.jsonl",
+                (
+                    {"id": id_} | dict(zip(scores.measures, map(float, row), strict=True))
+                    for id_, row in zip(scores.questions, scores.values, strict=True)
+                ),
+            )
+        first, self._questions = scored[0]
+        values = np.mean([scores.values for scores, _ in scored], axis=0)
+        self.scores = Scores(first.measures, first.questions, values, first.missing)
+        self._means = {
+            str(seed): one.means() for seed, (one, _) in zip(experiment.seeds, scored, strict=True)
+        }
+
+    def sheet(self, compared: VariantScores) -> VariantSheet:
+        """Their mean scores, with the costs and failures of the first of them."""
+        numbers = read_record(self._folders[0] / "run.json", RunNumbers)
+        records = read_records(self._folders[0])
+        return VariantSheet(
+            measures=compared.measures,
+            against_baseline=compared.against_baseline,
+            by_type=by_group(self.scores, self._questions, "type"),
+            by_hops=by_group(self.scores, self._questions, "hops"),
+            missing=self.scores.missing,
+            failed={record["id"]: record["error"] for _, record in records if record["error"]},
+            seeds=self._means,
+            latency=numbers.latency,
+            index=numbers.index,
+            seconds=numbers.seconds,
+            questions_per_second=numbers.questions_per_second,
+            tokens=numbers.tokens,
+            calls=numbers.calls,
+            cost=numbers.cost,
+        )
 
 
 class _Taken:
@@ -165,24 +182,22 @@ class _Taken:
         self._drawn[key] = resampled_means(scores.values, seed)
         self._measures[key] = scores.measures
 
-    def intervals(self, datasets: Sequence[str], variant: str, baseline: str) -> dict[str, Any]:
+    def intervals(self, datasets: Sequence[str], variant: str, baseline: str) -> VariantScores:
         """Of a variant, averaged over data sets, and of its lead over the baseline."""
         measures = self._common(datasets, variant)
-        found: dict[str, Any] = {
-            "measures": {
-                m: _interval_json(*self._average(datasets, variant, m), "mean") for m in measures
-            }
-        }
+        means = {}
+        for measure in measures:
+            found = interval(*self._average(datasets, variant, measure))
+            means[measure] = Mean(*map(_rounded, (found.mean, found.low, found.high)))
         if baseline == variant or any((d, baseline) not in self._points for d in datasets):
-            return found
-        found["against_baseline"] = {}
+            return VariantScores(measures=means)
+        leads = {}
         for measure in (m for m in measures if m in self._common(datasets, baseline)):
             point, drawn = self._average(datasets, variant, measure)
             other, other_drawn = self._average(datasets, baseline, measure)
-            found["against_baseline"][measure] = _interval_json(
-                point - other, drawn - other_drawn, "difference"
-            )
-        return found
+            found = interval(point - other, drawn - other_drawn)
+            leads[measure] = Lead(*map(_rounded, (found.mean, found.low, found.high, found.p)))
+        return VariantScores(measures=means, against_baseline=leads)
 
     def _common(self, datasets: Sequence[str], variant: str) -> list[str]:
         first, *others = (self._measures[dataset, variant] for dataset in datasets)
@@ -198,9 +213,5 @@ class _Taken:
         return float(np.mean(points)), np.mean(drawn, axis=0)
 
 
-def _interval_json(mean: float, drawn: NDArray[np.float64], label: str) -> dict[str, float]:
-    values = asdict(interval(mean, drawn))
-    values[label] = values.pop("mean")
-    if label == "mean":
-        del values["p"]
-    return {key: round(float(value), 6) for key, value in values.items()}
+def _rounded(value: float) -> float:
+    return round(float(value), 6)
