@@ -20,6 +20,7 @@ from typing import Any, Self, overload
 from graphmem.answering.chat_session import ChatSettings, Language
 from graphmem.answering.facade import Asking
 from graphmem.answering.facade import Preset as Preset
+from graphmem.base.layout import RESPONSES, STORE
 from graphmem.config import HippoRag2Config, SearchConfig, preset
 from graphmem.errors import ConfigError, DataError
 from graphmem.explaining.explain import Explanation, explain
@@ -31,8 +32,6 @@ from graphmem.indexing.backup import backup_index, restore_index
 from graphmem.indexing.extraction_run import planned_packs
 from graphmem.indexing.indexer import (
     MAX_FAILURES,
-    RESPONSES,
-    STORE,
     IndexReport,
     check_fingerprints,
     index_passages,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphmem.base.layout import STORE
 from graphmem.embedding import load_embedder
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.extraction import load_extractor
-from graphmem.indexing.indexer import STORE
 from graphmem.protocols import Embedder, Extractor
 from graphmem.storage.current import open_current
 from graphmem.storage.sentence_columns import RULE, SETTING

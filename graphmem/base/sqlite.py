@@ -1,9 +1,45 @@
-"""SQLite files that are only read, also where their folder cannot be written."""
+"""SQLite files: to write them, to read them where their folder cannot be written, to copy them."""
 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+
+def connect_to_write(
+    file: Path, *, timeout: float = 5.0, of_one_thread: bool = True
+) -> sqlite3.Connection:
+    """A connection to a file, made if it is missing; what it commits is on the disk.
+
+    Args:
+        file: The file; its folder must be there.
+        timeout: Seconds to wait for another connection that writes.
+        of_one_thread: Whether only the thread that calls may use it; else who shares it locks.
+
+    Raises:
+        sqlite3.Error: It cannot be opened or written, or is no such file.
+    """
+    connection = sqlite3.connect(
+        file, timeout=timeout, isolation_level=None, check_same_thread=of_one_thread
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def copy_database(file: Path, copy: Path) -> None:
+    """Copy a file as it is at one moment, whoever writes to it meanwhile.
+
+    Raises:
+        sqlite3.Error: It cannot be read, or the copy not be written.
+    """
+    with closing(connect_to_read(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
 
 
 def connect_to_read(file: Path) -> sqlite3.Connection:

@@ -12,25 +12,18 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Final
 
-import regex
-
 from graphmem.base.files import sync_folder
-from graphmem.base.sqlite import connect_to_read
+from graphmem.base.layout import CURRENT, RESPONSES, STORE, is_member
+from graphmem.base.sqlite import copy_database
 from graphmem.errors import ConfigError, DataError, IndexNotFoundError, StorageError
 from graphmem.indexing.verification import Verified, verify_index
-from graphmem.indexing.writer_lock import RESPONSES, STORE
 from graphmem.protocols import Progress
 from graphmem.storage.current import open_current
 
-_CURRENT: Final = "CURRENT"
-_MEMBER = regex.compile(
-    rf"{_CURRENT}|{STORE}|{RESPONSES}|snapshot-[0-9]{{6,12}}/(?:[a-z]+/)?[\w.]+\.(?:npy|json)"
-)
 _TRIES: Final = 5
 
 
@@ -119,7 +112,7 @@ def _write(index: Path, part: Path, tell: Progress) -> None:
             for name in (STORE, RESPONSES):
                 if (index / name).exists():
                     _add_store(archive, index / name, part.parent)
-            _add_text(archive, _CURRENT, parts[0].name)
+            _add_text(archive, CURRENT, parts[0].name)
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -128,8 +121,7 @@ def _add_store(archive: tarfile.TarFile, file: Path, beside: Path) -> None:
     """Add a copy of a store of one moment, whoever writes to it."""
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=beside) as folder:
         copy = Path(folder) / file.name
-        with closing(connect_to_read(file)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
+        copy_database(file, copy)
         archive.add(copy, file.name, recursive=False)
 
 
@@ -150,7 +142,7 @@ def _unpack(file: Path, folder: Path) -> None:
             for member in archive:
                 plain = member.isreg() and not member.issparse()
                 source = archive.extractfile(member) if plain else None
-                if source is None or not _MEMBER.fullmatch(member.name):
+                if source is None or not is_member(member.name):
                     raise DataError(f"no backup of an index: it holds {member.name!r}", str(file))
                 target = folder / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.layout import STORE
 from graphmem.embedding.checked import check_width, checked_vectors
 from graphmem.errors import (
     BudgetExceeded,
@@ -27,8 +28,6 @@ from graphmem.indexing.facts import gather_facts
 from graphmem.indexing.sentences import gather_sentences
 from graphmem.indexing.state import State, state_of
 from graphmem.indexing.workers import M, Result, compute_batches
-from graphmem.indexing.writer_lock import RESPONSES as RESPONSES
-from graphmem.indexing.writer_lock import STORE as STORE
 from graphmem.indexing.writer_lock import writer_lock
 from graphmem.protocols import EachExtractor, Embedder, Extractor, Progress
 from graphmem.sources.markup import as_read

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from graphmem.base.layout import RESPONSES, STORE
 from graphmem.errors import ConfigError
 from graphmem.indexing.facts import fact_hashes
 from graphmem.indexing.indexer import (
-    RESPONSES,
-    STORE,
     IndexReport,
     assemble_index,
     check_fingerprints,

@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.base.files import checksum
+from graphmem.base.layout import CURRENT, MANIFEST, RESPONSES, STORE
 from graphmem.base.sqlite import connect_to_read
 from graphmem.errors import GraphmemError, IndexNotFoundError, ModelError
 from graphmem.graph.synonymy import RULE
 from graphmem.indexing.indexer import (
-    RESPONSES,
-    STORE,
     assemble_index,
     write_assembled,
 )
@@ -102,7 +101,7 @@ def verify_index(index: Path, *, deep: bool = False, progress: Progress | None =
     Raises:
         IndexNotFoundError: There is no index.
     """
-    if not (index / STORE).exists() and not (index / "CURRENT").exists():
+    if not (index / STORE).exists() and not (index / CURRENT).exists():
         raise IndexNotFoundError(
             f"{index}: no index here; make one: graphmem index SOURCE --index DIR"
         )
@@ -181,7 +180,7 @@ def _read_files(snapshot: Snapshot, found: Verified, tell: Progress) -> None:
         for file in snapshot.folder.rglob("*")
         if file.is_file()
     }
-    for name in sorted(there - known.keys() - {"manifest.json"}):
+    for name in sorted(there - known.keys() - {MANIFEST}):
         what = "is not of the snapshot"
         found.problems.append(Problem(str(snapshot.folder / name), what, _ASSEMBLE))
 

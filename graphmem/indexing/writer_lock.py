@@ -9,17 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from filelock import FileLock, Timeout
 
 from graphmem.base.files import write_text
+from graphmem.base.layout import BEGUN, LOCK, OWNER, STORE
 from graphmem.errors import ConfigError, IndexLockedError, IndexMismatchError, StorageError
-
-STORE: Final = "store.sqlite"
-RESPONSES: Final = "responses.sqlite"
-"""Answers of language models and what they cost."""
-_LOCK, _OWNER = "lock", "lock.json"
 
 
 @contextmanager
@@ -40,7 +35,7 @@ def writer_lock(index: Path, timeout: float = 0.0) -> Iterator[None]:
     """
     if not 0 <= timeout < float("inf"):
         raise ConfigError(f"timeout must be 0 or more seconds, not {timeout}")
-    lock = FileLock(index / _LOCK)
+    lock = FileLock(index / LOCK)
     try:
         if index.exists() and not _is_ours(index):
             raise IndexMismatchError(f"{index}: exists and is no graphmem index; name a new folder")
@@ -58,21 +53,21 @@ def writer_lock(index: Path, timeout: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        (index / _OWNER).unlink(missing_ok=True)
+        (index / OWNER).unlink(missing_ok=True)
         lock.release()
 
 
 def _write_owner(index: Path) -> None:
     since = datetime.now().astimezone().isoformat(timespec="seconds")
     said = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
-    write_text(index / f"{_OWNER}.tmp", json.dumps(said))
-    os.replace(index / f"{_OWNER}.tmp", index / _OWNER)
+    write_text(index / f"{OWNER}.tmp", json.dumps(said))
+    os.replace(index / f"{OWNER}.tmp", index / OWNER)
 
 
 def _owner(index: Path) -> str:
     """Who holds the lock, as words; "" where it is not known."""
     try:
-        said = json.loads((index / _OWNER).read_text("utf-8"))
+        said = json.loads((index / OWNER).read_text("utf-8"))
         return f" (process {int(said['process'])} on {said['host']}, since {said['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
@@ -82,7 +77,4 @@ def _is_ours(index: Path) -> bool:
     """Whether the folder is an index, or holds no more than an interrupted first run leaves."""
     if (index / STORE).exists():
         return True
-    responses = {f"{RESPONSES}{end}" for end in ("", "-wal", "-shm")}
-    asking = Path(RESPONSES).with_suffix(".lock").name
-    ours = {_LOCK, _OWNER, f"{_OWNER}.tmp", asking, *responses}
-    return index.is_dir() and all(file.name in ours for file in index.iterdir())
+    return index.is_dir() and all(file.name in BEGUN for file in index.iterdir())

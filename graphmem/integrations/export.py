@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import regex
 
+from graphmem.base.layout import STORE
 from graphmem.errors import MissingExtraError, StorageError
 from graphmem.extraction.imported import export_openie
 from graphmem.graph.fact_graph import Edges
-from graphmem.indexing.indexer import STORE
 from graphmem.storage.current import open_current
 from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.store import Store

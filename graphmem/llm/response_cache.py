@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from graphmem.base.keyed_lock import KeyedLock
-from graphmem.base.sqlite import connect_to_read
+from graphmem.base.sqlite import connect_to_read, connect_to_write
 from graphmem.base.text import content_hash
 from graphmem.errors import StorageError
 from graphmem.llm.prompts import as_json, estimate_tokens, request_tokens
@@ -70,12 +70,8 @@ class ResponseCache:
     def _db(self) -> sqlite3.Connection:
         """The open file, made if it is missing; closed at the latest when the cache goes."""
         if self._connection is None:
-            connection = sqlite3.connect(
-                self._path, timeout=60.0, isolation_level=None, check_same_thread=False
-            )
+            connection = connect_to_write(self._path, timeout=60.0, of_one_thread=False)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
             except BaseException:

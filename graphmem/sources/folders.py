@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pathspec import GitIgnoreSpec
 
+from graphmem.base.layout import EXPERIMENT, STORE
 from graphmem.errors import DataError
 from graphmem.sources.options import LeftOut, ReadOptions, ReadReport
 
@@ -18,8 +19,6 @@ logger = logging.getLogger(__name__)
 IGNORE_FILES = (".gitignore", ".graphmemignore")
 KnownSources = Callable[[Sequence[str]], Mapping[str, str]]
 """Of names of documents those that an index has, and the path of the file of each."""
-
-_OURS = ("store.sqlite", "experiment.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,9 @@ class _Walk:
         return not self._exclude.match_file(relative) and not self._is_ignored(relative)
 
     def _is_entered(self, folder: Path, relative: str) -> bool:
-        if folder.name.startswith(".") or any((folder / name).is_file() for name in _OURS):
+        if folder.name.startswith(".") or any(
+            (folder / name).is_file() for name in (STORE, EXPERIMENT)
+        ):
             return False
         if self._exclude.match_file(f"{relative}/") or self._is_ignored(f"{relative}/"):
             return False

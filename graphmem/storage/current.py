@@ -1,9 +1,7 @@
 """Which snapshot of an index is live: opening it, and the switch to a new one.
 
-    my.index/
-      CURRENT              the name of the live snapshot, replaced atomically
-      snapshot-000007/     its columns, and manifest.json: format, counts, fingerprints, checksums
-      snapshot-000009/     the same; where its manifest names a base, an extension of that
+CURRENT holds its name. A snapshot is a folder of columns with a manifest: format, counts,
+fingerprints, checksums. One whose manifest names a base is an extension of that.
 
 A snapshot is written under a temporary name, synced, renamed, then CURRENT is replaced. Readers
 keep the files that they have mapped.
@@ -16,13 +14,21 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
 from graphmem.base.files import checked_file, sync_folder, write_text
+from graphmem.base.layout import (
+    CURRENT,
+    MANIFEST,
+    STORE,
+    is_snapshot_name,
+    next_snapshot,
+    snapshots,
+    unfinished,
+)
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_graph import KnowledgeGraph
 from graphmem.graph.synonymy import RULE, Synonyms
@@ -32,16 +38,12 @@ from graphmem.storage.selection import Selection
 from graphmem.storage.sentence_columns import SentenceSource, write_sentences
 from graphmem.storage.snapshot import (
     FORMAT,
-    MANIFEST,
     Snapshot,
     damaged,
     read_manifest,
     write_columns,
 )
 from graphmem.types import Passage
-
-_POINTER: Final = "CURRENT"
-_NAME = regex.compile(r"snapshot-[0-9]{6,12}")
 
 
 def open_current(index: Path) -> Snapshot:
@@ -64,7 +66,7 @@ def open_current(index: Path) -> Snapshot:
                 raise damaged(Path(error.filename or index / name)) from error
         except OSError as error:
             raise StorageError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    if (index / "store.sqlite").exists():
+    if (index / STORE).exists():
         raise IndexNotFoundError(
             f"{index}: this index was never finished; what was committed is kept: "
             f"run the same graphmem index command again to go on"
@@ -84,7 +86,7 @@ def live_folder(index: Path) -> Path | None:
 
 def forget_current(index: Path) -> None:
     """Let no snapshot be live, so that the next one is assembled from nothing."""
-    (index / _POINTER).unlink(missing_ok=True)
+    (index / CURRENT).unlink(missing_ok=True)
 
 
 def live_manifest(index: Path) -> dict[str, Any] | None:
@@ -143,7 +145,7 @@ def _base(index: Path, files: Snapshot) -> Snapshot | None:
         return None
     # The manifest is data: it names a snapshot in this folder, which extends no other.
     name = files.manifest[BASE]
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not is_snapshot_name(name):
         raise damaged(files.folder / MANIFEST)
     base = Snapshot(index / name)
     if BASE in base.manifest:
@@ -204,7 +206,7 @@ def write_extension(
 
 def _publish(index: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
     """Let `write` write a folder, and tell what stands in its manifest; then switch to it."""
-    name = _next_name(index)
+    name = next_snapshot(index)
     folder = index / f".{name}.tmp"
     try:
         shutil.rmtree(folder, ignore_errors=True)
@@ -221,8 +223,8 @@ def _publish(index: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
             sync_folder(inner)
         sync_folder(folder)
         os.replace(folder, index / name)
-        write_text(index / f"{_POINTER}.tmp", name)
-        os.replace(index / f"{_POINTER}.tmp", index / _POINTER)
+        write_text(index / f"{CURRENT}.tmp", name)
+        os.replace(index / f"{CURRENT}.tmp", index / CURRENT)
         sync_folder(index)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -236,10 +238,9 @@ def remove_leftovers(index: Path) -> None:
     if live is not None and manifest is None:
         return  # what it extends is not known
     base = (manifest or {}).get(BASE)
-    half = [path.name for path in index.glob(".snapshot-*.tmp") if path.is_dir()]
-    for name in (*_snapshots(index), *half):
-        if name not in (live, base):
-            shutil.rmtree(index / name, ignore_errors=True)
+    for folder in (*snapshots(index), *unfinished(index)):
+        if folder.name not in (live, base):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_size(index: Path) -> int:
@@ -249,21 +250,12 @@ def folder_size(index: Path) -> int:
 
 def _current(index: Path) -> str | None:
     try:
-        name = (index / _POINTER).read_bytes().strip().decode("ascii")
+        name = (index / CURRENT).read_bytes().strip().decode("ascii")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise damaged(index / _POINTER) from error
+        raise damaged(index / CURRENT) from error
     # The pointer is data: it names a snapshot in this folder, nothing else.
-    if not _NAME.fullmatch(name):
-        raise damaged(index / _POINTER)
+    if not is_snapshot_name(name):
+        raise damaged(index / CURRENT)
     return name
-
-
-def _snapshots(index: Path) -> list[str]:
-    return [path.name for path in index.glob("snapshot-*") if _NAME.fullmatch(path.name)]
-
-
-def _next_name(index: Path) -> str:
-    numbers = [int(name.removeprefix("snapshot-")) for name in _snapshots(index)]
-    return f"snapshot-{max(numbers, default=0) + 1:06d}"

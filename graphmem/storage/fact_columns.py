@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.base.columns import StringColumn, map_array, write_strings, write_vectors
+from graphmem.base.layout import FACTS
 from graphmem.graph.fact_graph import Edges, FactGraph, FactTable
 from graphmem.graph.synonymy import Synonyms, Told, eligible_phrases, find_synonyms
 
-FOLDER = "facts"
 _EDGES = ("statements", "context", "links", "synonyms")
 _KEYS = "synonym_keys"
 SYNONYM_FILES = tuple(
-    f"{FOLDER}/{name}.npy"
+    f"{FACTS}/{name}.npy"
     for name in (
         *(f"synonyms_{column}" for column in ("sources", "targets", "weights")),
         *("phrases_data", "phrases_offsets", _KEYS),
@@ -48,7 +48,7 @@ class FactSource:
 
 def write_facts(snapshot: Path, source: FactSource) -> None:
     """Write the columns into a folder of the snapshot that is being written."""
-    folder = snapshot / FOLDER
+    folder = snapshot / FACTS
     folder.mkdir()
     table = source.table
     write_vectors(folder / "phrase_vectors.npy", source.phrase_vectors, len(table.phrases))
@@ -80,21 +80,21 @@ def read_facts(array: Callable[[str], NDArray[Any]]) -> FactGraph:
     """
 
     def strings(name: str) -> StringColumn:
-        return StringColumn(array(f"{FOLDER}/{name}_data"), array(f"{FOLDER}/{name}_offsets"))
+        return StringColumn(array(f"{FACTS}/{name}_data"), array(f"{FACTS}/{name}_offsets"))
 
     kinds = {
-        name: Edges(*(array(f"{FOLDER}/{name}_{c}") for c in ("sources", "targets", "weights")))
+        name: Edges(*(array(f"{FACTS}/{name}_{c}") for c in ("sources", "targets", "weights")))
         for name in _EDGES
     }
     synonyms = kinds.pop("synonyms")
     table = FactTable(
         strings("phrases"),
         strings("predicates"),
-        array(f"{FOLDER}/subjects"),
-        array(f"{FOLDER}/objects"),
+        array(f"{FACTS}/subjects"),
+        array(f"{FACTS}/objects"),
         **kinds,
     )
-    vectors = array(f"{FOLDER}/phrase_vectors"), array(f"{FOLDER}/fact_vectors")
+    vectors = array(f"{FACTS}/phrase_vectors"), array(f"{FACTS}/fact_vectors")
     return FactGraph(table, synonyms, *vectors)
 
 
@@ -104,15 +104,15 @@ def read_synonyms(array: Callable[[str], NDArray[Any]]) -> Synonyms:
     Args:
         array: Gives the column of a name, mapped from disk.
     """
-    phrases = StringColumn(array(f"{FOLDER}/phrases_data"), array(f"{FOLDER}/phrases_offsets"))
+    phrases = StringColumn(array(f"{FACTS}/phrases_data"), array(f"{FACTS}/phrases_offsets"))
     eligible = eligible_phrases(phrases)
     ends = [
-        np.searchsorted(eligible, array(f"{FOLDER}/synonyms_{end}")).astype(np.int32)
+        np.searchsorted(eligible, array(f"{FACTS}/synonyms_{end}")).astype(np.int32)
         for end in ("sources", "targets")
     ]
-    edges = Edges(ends[0], ends[1], array(f"{FOLDER}/synonyms_weights"))
+    edges = Edges(ends[0], ends[1], array(f"{FACTS}/synonyms_weights"))
     names = [phrases[row] for row in eligible.tolist()]
-    return Synonyms(names, array(f"{FOLDER}/{_KEYS}"), edges)
+    return Synonyms(names, array(f"{FACTS}/{_KEYS}"), edges)
 
 
 def _listed(strings: Any) -> list[str]:

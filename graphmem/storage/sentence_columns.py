@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.base.columns import write_vectors
+from graphmem.base.layout import SENTENCES
 from graphmem.base.text import sentence_spans
 from graphmem.graph.entity_dictionary import EntityDictionary, TokenHasher, find_names
 from graphmem.graph.entity_graph import entries_of_rows
 from graphmem.types import Passage
 
-FOLDER: Final = "sentences"
 SETTING: Final = "sentences"
 """Setting of an index that keeps its sentences; its value is `RULE`."""
 RULE: Final = "sentences:1"
@@ -178,7 +178,7 @@ def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def write_sentences(snapshot: Path, source: SentenceSource) -> None:
     """Write the columns into a folder of the snapshot that is being written."""
-    folder = snapshot / FOLDER
+    folder = snapshot / SENTENCES
     folder.mkdir()
     named = source.named
     write_vectors(folder / "vectors.npy", source.vectors, named.starts.size - 1)
@@ -201,8 +201,8 @@ def read_sentences(
     """
     if manifest.get(SETTING) != RULE:
         return None
-    columns = (array(f"{FOLDER}/{name}") for name in ("sentences", "entities", "starts"))
-    named, vectors = SentenceEntities(*columns), array(f"{FOLDER}/vectors")
+    columns = (array(f"{SENTENCES}/{name}") for name in ("sentences", "entities", "starts"))
+    named, vectors = SentenceEntities(*columns), array(f"{SENTENCES}/vectors")
     _check_starts(named.sentences, manifest["passages"], len(vectors))
     _check_starts(named.starts, len(vectors), named.entities.size)
     if named.entities.size and not 0 <= named.entities.min() <= named.entities.max() < int(

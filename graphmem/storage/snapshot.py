@@ -20,6 +20,7 @@ from graphmem.base.columns import (
     write_strings,
     write_vectors,
 )
+from graphmem.base.layout import FACTS, LEXICAL, MANIFEST, SENTENCES
 from graphmem.base.text import content_hash
 from graphmem.errors import IndexMismatchError, StorageError
 from graphmem.graph.entity_dictionary import EntityDictionary
@@ -34,7 +35,6 @@ from graphmem.graph.entity_graph import (
 from graphmem.graph.fact_graph import FactGraph
 from graphmem.sources.markup import as_read
 from graphmem.storage.bm25 import LexicalIndex
-from graphmem.storage.fact_columns import FOLDER as FACTS
 from graphmem.storage.fact_columns import (
     read_facts,
 )
@@ -49,8 +49,6 @@ FORMAT = 6
 """Version of the columns below; another version must be assembled again."""
 
 _OWN_WORDS = 8  # a text of so many tells what it is without its title
-_POINTER = "CURRENT"
-MANIFEST = "manifest.json"
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
@@ -84,17 +82,17 @@ class Snapshot:
             file = folder / name
             if file.stat().st_size != entry["bytes"]:
                 raise damaged(file)
-            if file.suffix == ".npy" and file.parent.name != "lexical":
+            if file.suffix == ".npy" and file.parent.name != LEXICAL:
                 self._arrays[name.removesuffix(".npy")] = _map_array(file)
         try:
-            words = any(name.startswith("lexical/") for name in self.manifest["files"])
+            words = any(name.startswith(f"{LEXICAL}/") for name in self.manifest["files"])
             self.lexical = (
-                LexicalIndex.load(folder / "lexical", self.manifest["terms"])
+                LexicalIndex.load(folder / LEXICAL, self.manifest["terms"])
                 if words
                 else LexicalIndex([], 0)
             )
         except _UNREADABLE as error:
-            raise damaged(folder / "lexical") from error
+            raise damaged(folder / LEXICAL) from error
 
     @property
     def parts(self) -> tuple[Snapshot, ...]:
@@ -209,7 +207,7 @@ class Snapshot:
         try:
             return read_sentences(self.manifest, self.array)
         except ValueError as error:
-            raise damaged(self.folder / "sentences") from error
+            raise damaged(self.folder / SENTENCES) from error
 
     @cached_property
     def _records(self) -> StringColumn:
@@ -308,7 +306,7 @@ def write_columns(
     write_strings(folder, "records", map(record, passages))
     write_vectors(folder / "vectors.npy", vectors, count)
     lexical = LexicalIndex.build(lexical_texts(passages))
-    lexical.save(folder / "lexical")
+    lexical.save(folder / LEXICAL)
     return {"entities": entities, "passages": count, "terms": lexical.length}
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.sqlite import connect_to_read
+from graphmem.base.sqlite import connect_to_read, connect_to_write
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError, GraphmemError, IndexMismatchError, StorageError
 from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes, file_of
@@ -91,7 +91,7 @@ class Store:
             IndexMismatchError: It has another format.
         """
         with _storage_errors(path):
-            store = cls(sqlite3.connect(path, isolation_level=None), path)
+            store = cls(connect_to_write(path), path)
         return store._checked(store._prepare)
 
     @classmethod
@@ -124,8 +124,6 @@ class Store:
 
     def _prepare(self) -> None:
         with _storage_errors(self._path):
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 with self._transaction() as db:
                     make_tables(db)

@@ -25,8 +25,9 @@ import numpy as np
 from stopwatch import seconds
 
 from graphmem import GraphMemory, Passage
+from graphmem.base.layout import STORE
 from graphmem.indexing.indexer import assemble_index
-from graphmem.indexing.writer_lock import STORE, writer_lock
+from graphmem.indexing.writer_lock import writer_lock
 from graphmem.storage.store import Store
 
 TIMES = 5

@@ -184,8 +184,12 @@ def test_the_judge_of_an_experiment_gets_a_word(address, tmp_path, monkeypatch):
         counting = CountingChat(CachedChat(OpenAIChat("smollm2", max_retries=1), cache))
         first = judged(counting, question, "Finland")
         assert first in (0.0, 1.0)
-        assert counting.paid == counting.tokens | {"calls": 1} and counting.paid["completion"] > 0
-        paid = dict(counting.paid)
+        paid = counting.paid
+        assert (paid.prompt, paid.completion) == (
+            counting.tokens.prompt,
+            counting.tokens.completion,
+        )
+        assert paid.calls == 1 and paid.completion > 0
         assert judged(counting, question, "Finland") == first
     assert counting.paid == paid, "the cache knew it"
-    assert counting.tokens["prompt"] == 2 * paid["prompt"]
+    assert counting.tokens.prompt == 2 * paid.prompt

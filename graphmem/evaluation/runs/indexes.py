@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from graphmem.base.layout import SENTENCES, snapshots
 from graphmem.base.text import content_hash
 from graphmem.embedding import load_embedder
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
@@ -28,11 +29,10 @@ from graphmem.evaluation.runs.recorded import IndexCosts
 from graphmem.evaluation.runs.specification import IndexOptions, Variant, slug
 from graphmem.extraction import load_extractor
 from graphmem.extraction.imported import ImportedExtractor
-from graphmem.indexing.sentences import STAGE as SENTENCES
+from graphmem.indexing.sentences import STAGE
 from graphmem.memory import GraphMemory
 from graphmem.protocols import Embedder, Extractor, Progress
-from graphmem.storage.current import open_current
-from graphmem.storage.sentence_columns import FOLDER
+from graphmem.storage.current import forget_current, open_current
 from graphmem.types import Passage
 
 
@@ -195,7 +195,7 @@ class IndexCache:
         known = _read_sheet(sheet)
         if known.get("code") == self._code and _is_finished(path, options.sentences):
             return _built(path, known, options, reused=True)
-        if options.sentences and SENTENCES not in known.get("seconds", {}):
+        if options.sentences and STAGE not in known.get("seconds", {}):
             sheet.unlink(missing_ok=True)  # killed on the way, nobody knows what they take
         _drop_snapshots(path)
         clock = StageClock(label, self._tell)
@@ -207,7 +207,7 @@ class IndexCache:
         seconds = clock.seconds if whole else _longest(known.get("seconds", {}), clock.seconds)
         values = built.as_json() | {"seconds": seconds, "code": self._code}
         values["whole"] = whole or known.get("whole", False)
-        values["bytes_sentences"] = snapshot.size(f"{FOLDER}/")
+        values["bytes_sentences"] = snapshot.size(f"{SENTENCES}/")
         write_text(sheet, json.dumps(values, indent=1) + "\n")
         return _built(path, values, options, reused=not whole)
 
@@ -293,7 +293,7 @@ def _built(path: Path, values: dict[str, Any], options: IndexOptions, reused: bo
     fields = {name: values[name] for name in ("passages", "entities", "bytes", "seconds", "whole")}
     if not options.sentences:
         fields["bytes"] -= values["bytes_sentences"]
-        fields["seconds"] = {s: t for s, t in values["seconds"].items() if s != SENTENCES}
+        fields["seconds"] = {s: t for s, t in values["seconds"].items() if s != STAGE}
     return BuiltIndex(path, **fields, reused=reused)
 
 
@@ -311,6 +311,6 @@ def _is_finished(path: Path, sentences: bool) -> bool:
 
 def _drop_snapshots(path: Path) -> None:
     """Make the next `add` assemble the index from its store; the folder is the cache's own."""
-    (path / "CURRENT").unlink(missing_ok=True)
-    for snapshot in path.glob("snapshot-*"):
+    forget_current(path)
+    for snapshot in snapshots(path):
         shutil.rmtree(snapshot, ignore_errors=True)
