@@ -55,6 +55,8 @@ UNION SELECT p.id, t.source, p.source FROM texts t
     AND p.id NOT IN (SELECT id FROM came)"""
 """Of every text that came in whole: the whole and the pieces that are there and did not come."""
 _NEAR_ONE = 1e-3
+_PASSAGE = "id, title, text, document, position, metadata, source"
+"""The columns that `read_passage` reads, in its order."""
 _CHANGED = "p.id IN (SELECT id FROM changed)"
 _DIGEST = "digest(id, hash, document, CAST(position AS TEXT), metadata)"
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
@@ -379,10 +381,7 @@ class Store:
     def damaged_passages(self) -> Iterator[str]:
         """What is wrong with each passage that is not what was stored."""
         with _storage_errors(self._path):
-            for row in self._db.execute(
-                "SELECT id, title, text, document, position, metadata, source, row_key, hash "
-                "FROM passages"
-            ):
+            for row in self._db.execute(f"SELECT {_PASSAGE}, row_key, hash FROM passages"):
                 name = row[0]
                 try:
                     passage = read_passage(row[:7])
@@ -544,7 +543,7 @@ class Store:
             rows = {
                 digest: read_passage(row)
                 for digest, *row in self._db.execute(
-                    "SELECT hash, id, title, text, document, position, metadata, source "
+                    f"SELECT hash, {_PASSAGE} "
                     f"FROM passages WHERE hash IN ({','.join('?' * len(hashes))})",
                     tuple(hashes),
                 )
@@ -587,8 +586,7 @@ class Store:
         where, values = ("", ()) if extracted is None else (f"WHERE {_EXTRACTED}", (extracted,))
         with _storage_errors(self._path):
             rows = self._db.execute(
-                "SELECT id, title, text, document, position, metadata, source "
-                f"FROM passages p {where} ORDER BY row_key, id",
+                f"SELECT {_PASSAGE} FROM passages p {where} ORDER BY row_key, id",
                 values,
             )
             return [read_passage(row) for row in rows]
@@ -598,10 +596,7 @@ class Store:
         found = []
         for part in _parts(ids):
             marks = ", ".join("?" * len(part))
-            query = (
-                "SELECT id, title, text, document, position, metadata, source "
-                f"FROM passages WHERE id IN ({marks})"
-            )
+            query = f"SELECT {_PASSAGE} FROM passages WHERE id IN ({marks})"
             with _storage_errors(self._path):
                 found += [read_passage(row) for row in self._db.execute(query, tuple(part))]
         return sorted(found, key=lambda passage: (row_key(passage.id), passage.id))
