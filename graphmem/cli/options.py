@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -42,32 +43,66 @@ def with_reranker(command: F) -> F:
 
 
 def with_where(text: str) -> Callable[[F], F]:
-    """The option that chooses passages by their metadata, as one filter or None.
+    """The options that choose passages by their metadata: argument `where`, one filter or None.
 
     Args:
         text: What it is for.
     """
 
-    def filter_of(
-        _: click.Context, __: click.Parameter, given: tuple[str, ...]
-    ) -> dict[str, Any] | None:
-        from graphmem.errors import ConfigError
-        from graphmem.storage.filters import parse_condition
+    def decorate(command: F) -> F:
+        @wraps(command)
+        def run(
+            *arguments: Any,
+            where: tuple[str, ...],
+            since: str | None,
+            as_of: str | None,
+            time_field: str | None,
+            **options: Any,
+        ) -> Any:
+            refuse_ignored(["--time-field"], "--since or --as-of", there=bool(since or as_of))
+            return command(*arguments, where=_filter_of(where, since, as_of, time_field), **options)
 
-        try:
-            parts = [parse_condition(condition) for condition in given]
-        except ConfigError as error:
-            raise click.BadParameter(str(error)) from error
-        return {"$and": parts} if parts else None
+        options = (
+            click.option(
+                "--where",
+                multiple=True,
+                metavar="CONDITION",
+                help=f"{text}: FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE (also > < <=), or a "
+                "filter in JSON; of several all must hold.",
+            ),
+            click.option(
+                "--since",
+                metavar="TIME",
+                help="The same of a passage's time: then or later. 2023, 2023-05-08, "
+                "2023-05-08T10:00Z, 'May 8, 2023'.",
+            ),
+            click.option("--as-of", metavar="TIME", help="Then or earlier."),
+            click.option(
+                "--time-field",
+                metavar="FIELD",
+                help="Where its time stands in its metadata [default: time, else date].",
+            ),
+        )
+        for option in reversed(options):
+            run = option(run)
+        return cast(F, run)
 
-    return click.option(
-        "--where",
-        multiple=True,
-        metavar="CONDITION",
-        callback=filter_of,
-        help=f"{text}: FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE (also > < <=), or a filter in "
-        "JSON; of several all must hold.",
-    )
+    return decorate
+
+
+def _filter_of(
+    conditions: tuple[str, ...], since: str | None, as_of: str | None, time_field: str | None
+) -> dict[str, Any] | None:
+    from graphmem.errors import ConfigError
+    from graphmem.storage.filters import TIME_FIELDS, parse_condition, time_filter
+
+    try:
+        parts = [parse_condition(condition) for condition in conditions]
+        span = time_filter(since, as_of, (time_field,) if time_field else TIME_FIELDS)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    parts += [span] if span else []
+    return {"$and": parts} if parts else None
 
 
 def options_given() -> list[str]:

@@ -6,12 +6,15 @@ A filter is a mapping, of which all entries must hold:
     {"year": {"$gte": 1970, "$lt": 1980}}        in a range; also $gt, $lte, $eq, $ne
     {"tag": {"$in": ["film", "play"]}}           one of several; also $nin
     {"year": {"$exists": True}}                  the field is there
+    {"date": {"$since": "2023-05"}}              not over before then; also $as_of: begun by then
     {"$or": [{...}, {...}]}                      also $and, and {"$not": {...}}
 
 A field that holds a list has a value, or is in a range, when one of its items is. A string given is
 also the number, true, false or null that is written so, since a command line knows strings alone.
 Numbers are compared with numbers, strings with strings by code point, which for dates in ISO 8601
-is by time. What a passage does not have is in no range and unequal to everything.
+is by time. What a passage does not have is in no range and unequal to everything. Times are read in
+any spelling by $since and $as_of, as `graphmem.base.times` says: a year, a month or a day is all of
+it. What is no time is neither.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any, Final
 
 import regex
 
+from graphmem.base.times import Span, time_span
 from graphmem.errors import ConfigError
 
 Filter = Mapping[str, Any]
@@ -34,7 +38,13 @@ _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
-_OPERATORS: Final = (*_ORDER, "$eq", "$ne", "$in", "$nin", "$exists")
+_OF_TIME: Final[Mapping[str, Callable[[Span, Span], bool]]] = {
+    "$since": lambda found, given: found[1] > given[0],
+    "$as_of": lambda found, given: found[0] < given[1],
+}
+_OPERATORS: Final = (*_ORDER, *_OF_TIME, "$eq", "$ne", "$in", "$nin", "$exists")
+TIME_FIELDS: Final = ("time", "date")
+"""Where a passage's time is sought: in the first of them that it has."""
 _JOINING: Final = ("$and", "$or", "$not")
 _WRITTEN: Final = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 _CONDITION = regex.compile(r"([^=!<>]+)(=|!=|>=|<=|>|<)(.*)", regex.DOTALL)
@@ -86,6 +96,35 @@ def parse_condition(text: str) -> Filter:
     return {field: {_WRITTEN[sign]: value}}
 
 
+def time_filter(
+    since: str | None = None, as_of: str | None = None, fields: Sequence[str] = TIME_FIELDS
+) -> Filter | None:
+    """The filter of a span of time: from a time on, up to a time, or both; None where neither.
+
+    Args:
+        since: A time in any spelling; None is the beginning.
+        as_of: A time in any spelling; None is the end.
+        fields: Where a passage's time is sought: in the first of them that it has.
+
+    Raises:
+        ConfigError: One is no time.
+
+    >>> matches = metadata_matcher(time_filter(since="May 3, 2023", as_of="2024"))
+    >>> matches({"time": "2024-02-29T12:00Z"}), matches({"date": "2023-05-03"}), matches({})
+    (True, True, False)
+    """
+    given = {"$since": since, "$as_of": as_of}
+    conditions = {name: value for name, value in given.items() if value is not None}
+    if not conditions:
+        return None
+    found: dict[str, Any] = {fields[-1]: conditions}
+    for field in reversed(fields[:-1]):
+        without = {"$and": [{field: {"$exists": False}}, found]}
+        found = {"$or": [{field: conditions}, without]}
+    metadata_matcher(found)
+    return found
+
+
 def _all_of(where: Any, depth: int) -> Matcher:
     if not isinstance(where, Mapping):
         raise ConfigError(f"a filter is a mapping of fields to values, not {where!r}")
@@ -130,6 +169,14 @@ def _condition(name: str, given: Any) -> Callable[[Any], bool]:
         if not isinstance(given, Sequence) or isinstance(given, str):
             raise ConfigError(f"{name} takes a list of values, not {given!r}")
         return lambda found: any(_is_value(found, value) for value in given) is (name == "$in")
+    if name in _OF_TIME:
+        span = time_span(given)
+        if span is None:
+            raise ConfigError(
+                f"{name} takes a time, e.g. 2023, 2023-05-08, 2023-05-08T10:00Z or 'May 8, 2023', "
+                f"not {given!r}"
+            )
+        return lambda found: _in_time(found, _OF_TIME[name], span)
     if name in _ORDER:
         if isinstance(given, bool) or not isinstance(given, int | float | str):
             raise ConfigError(f"{name} takes a number or a string, not {given!r}")
@@ -149,6 +196,13 @@ def _is_value(found: Any, value: Any) -> bool:
 
 def _as_written(found: Any) -> str:
     return "" if isinstance(found, str | list | dict) else json.dumps(found)
+
+
+def _in_time(found: Any, order: Callable[[Span, Span], bool], bound: Span) -> bool:
+    if isinstance(found, list):
+        return any(_in_time(item, order, bound) for item in found)
+    span = time_span(found)
+    return span is not None and order(span, bound)
 
 
 def _in_order(found: Any, order: Callable[[Any, Any], bool], bound: float | str) -> bool:

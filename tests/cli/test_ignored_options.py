@@ -20,6 +20,7 @@ _INDEXING = {
     "--overlap": ("--extractor", "import:{openie}", "--overlap", "3"),
 }
 _RERANKER = {"--rerank-depth": ("--rerank-depth", "3")}
+_TIME = {"--time-field": ("--time-field", "day")}
 _RESCORED = {
     "--preset": ("--preset", "dense"),
     "--baseline": ("--baseline", "dense"),
@@ -44,10 +45,15 @@ REFUSED = {
             "--fact-filter": ("--fact-filter", "margin"),
             "--run": ("--run", "{folder}/out.trec"),
             **_RERANKER,
+            **_TIME,
         },
     ),
-    "ask": (("ask", "{index}", "Who?"), {"--fact-filter": ("--fact-filter", "model"), **_RERANKER}),
-    "explain": (("explain", "{index}", "Who?"), _RERANKER),
+    "ask": (
+        ("ask", "{index}", "Who?"),
+        {"--fact-filter": ("--fact-filter", "model"), **_RERANKER, **_TIME},
+    ),
+    "explain": (("explain", "{index}", "Who?"), {**_RERANKER, **_TIME}),
+    "delete": (("delete", "{index}", "--id", "1"), _TIME),
     "verify": (("verify", "{index}"), {"--wait": ("--wait", "3")}),
     "eval": (("eval", "--rescore", "{folder}"), _RESCORED),
     "data convert": (
@@ -70,18 +76,19 @@ _WRITING = (
     "--index --embedder --extractor --passage-tokens --sentences --workers --wait --dry-run --json "
     + _READING
 )
+_CHOOSING = "--where --since --as-of"
 COUNT_ALWAYS = {
     "index": f"{_WRITING} --keep-gone",
     "add": _WRITING,
-    "search": "-k --queries --preset --no-rerank --where --iterate --residual --clues --reranker "
-    "--json",
-    "ask": "-k --preset --where --iterate --residual --clues --model --reranker --json",
-    "explain": "-k --preset --no-rerank --where --reranker --json",
+    "search": f"-k --queries --preset --no-rerank {_CHOOSING} --iterate --residual --clues "
+    "--reranker --json",
+    "ask": f"-k --preset {_CHOOSING} --iterate --residual --clues --model --reranker --json",
+    "explain": f"-k --preset --no-rerank {_CHOOSING} --reranker --json",
     "stats": "--json",
     "models": "",
     "models fetch": "",
     "demo": "--index",
-    "delete": "--id --document --where --wait --json",
+    "delete": f"--id --document {_CHOOSING} --wait --json",
     "compact": "--wait --json",
     "backup": "--json",
     "restore": "--index --json",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphmem.errors import ConfigError
-from graphmem.storage.filters import metadata_matcher, parse_condition
+from graphmem.storage.filters import metadata_matcher, parse_condition, time_filter
 
 FILM = {"year": 1979, "by": "Ridley Scott", "tags": ["film", "space"], "seen": True, "note": None}
 
@@ -142,3 +142,34 @@ def test_any_mapping_is_a_filter_or_refused_and_any_metadata_can_be_asked(where,
 def test_metadata_fulfils_itself(metadata):
     flat = {k: v for k, v in metadata.items() if not isinstance(v, dict)}
     assert metadata_matcher(flat)(metadata)
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({"date": {"$since": "1835"}}, "cde"),
+        ({"date": {"$since": "8 July 1835", "$as_of": "1840-01"}}, "cd"),
+        ({"date": {"$as_of": "1834"}}, "ab"),
+        ({"date": {"$as_of": "1833-06-05T12:00"}}, "ab"),
+        ({"date": {"$as_of": "1833-06-04T23:59:59"}}, "a"),
+        ({"$not": {"date": {"$since": "1835"}}}, "abf"),
+    ],
+)
+def test_times_in_any_spelling(where, found):
+    times = {
+        "a": "1832", "b": "1833-06-05", "c": "8 July 1835", "d": ["soon", "1840-01-31T23:00Z"],
+        "e": "1840-02-01", "f": "some day",
+    }  # fmt: skip
+    matches = metadata_matcher(where)
+    assert "".join(name for name, value in times.items() if matches({"date": value})) == found
+
+
+def test_a_passage_has_the_time_of_the_first_field_that_is_there():
+    matches = metadata_matcher(time_filter(since="2020", as_of="2021"))
+    assert matches({"time": "2020-05-01", "date": "1999"})
+    assert not matches({"time": "1999", "date": "2020-05-01"})
+    assert matches({"date": "2021-12-31T23:59"}) and not matches({"day": "2020"})
+    assert metadata_matcher(time_filter(since="2020", fields=("day",)))({"day": "2020"})
+    assert time_filter() is None
+    with pytest.raises(ConfigError, match=r"\$as_of takes a time, e\.g\. 2023, .*not 'soon'"):
+        time_filter(as_of="soon")
