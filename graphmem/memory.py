@@ -20,7 +20,7 @@ from typing import Any, Self, overload
 from graphmem.answering.chat_session import ChatSettings, Language
 from graphmem.answering.facade import Asking
 from graphmem.answering.facade import Preset as Preset
-from graphmem.base.layout import RESPONSES, STORE
+from graphmem.base.layout import RESPONSES, STORE, namespace_folder, namespaces
 from graphmem.config import HippoRag2Config, SearchConfig, preset
 from graphmem.errors import ConfigError, DataError
 from graphmem.explaining.explain import Explanation, explain
@@ -40,6 +40,7 @@ from graphmem.indexing.maintenance import (
     Compacted,
     compact_index,
     delete_passages,
+    drop_namespace,
     update_index,
 )
 from graphmem.indexing.verification import Verified, repair_index, verify_index
@@ -142,6 +143,7 @@ class GraphMemory(Asking):
         rerank_depth: int = RERANK_DEPTH,
         sentences: bool = False,
         auto_refresh: bool = False,
+        namespace: str | None = None,
     ) -> Self:
         """Open the index at `path`, or name the place of one that `add` will make.
 
@@ -167,6 +169,9 @@ class GraphMemory(Asking):
                 faster; an index that was made so goes on.
             auto_refresh: Every search sees what other processes have added by then; without it a
                 memory keeps the state that its first search opened, until `refresh`.
+            namespace: A memory of its own in that folder, with models, passages, graph, statistics
+                and writers of its own; None is the one that has no name. A name has 1 to 100
+                bytes.
 
         Raises:
             ConfigError: There is no such embedder, extractor, fact filter or reranker.
@@ -189,7 +194,7 @@ class GraphMemory(Asking):
         """
         if not isinstance(path, str | PathLike):
             raise ConfigError(f"path must name a folder, not {path!r}")
-        folder = Path(path)
+        folder = Path(path) if namespace is None else namespace_folder(Path(path), namespace)
         for name, given, method in (
             ("embedder", embedder, "embed"),
             ("extractor", extractor, "extract"),
@@ -479,6 +484,34 @@ class GraphMemory(Asking):
                 self.prepare(progress)
                 update_index(self.path, self._embedder, timeout=timeout, progress=progress)
                 self._forget_snapshot()
+
+    def namespaces(self) -> list[str]:
+        """Names of the namespaces in the folder of the index, in their order.
+
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp() + "/i"
+        >>> memory = GraphMemory.open(folder, embedder="hashing", namespace="alice")
+        >>> _ = memory.add([Passage("1", "Ada lives in Turin.")])
+        >>> GraphMemory.open(folder, embedder="hashing").namespaces()
+        ['alice']
+        """
+        return list(namespaces(self.path))
+
+    def drop(self, *, timeout: float = 0.0) -> None:
+        """Remove the namespace that this memory is, with all of its files.
+
+        Args:
+            timeout: Seconds to wait for another writer.
+
+        Raises:
+            ConfigError: It is none, but an index: removing its folder is yours to do.
+            IndexNotFoundError: It holds nothing.
+            IndexLockedError: Another process is writing to it.
+            StorageError: The folder cannot be removed.
+        """
+        self._language.flush()
+        drop_namespace(self.path, timeout)
+        self._forget_snapshot()
 
     def compact(self, *, progress: Progress | None = None, timeout: float = 0.0) -> Compacted:
         """Remove what deleted and replaced texts left in the files of the index, and their bytes.

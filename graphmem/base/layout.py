@@ -11,17 +11,23 @@
         sentences/         where sentences are kept
       .snapshot-000008.tmp a snapshot that is being written
       lock, lock.json      held by the writer, and who that is
+      namespaces/mfwgsy3f/ the same again, for a memory of its own in the same folder
 
 It stands below what reads documents, which leaves the folders of indexes out.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import regex
+
+from graphmem.errors import ConfigError
 
 STORE: Final = "store.sqlite"
 RESPONSES: Final = "responses.sqlite"
@@ -33,16 +39,10 @@ FACTS: Final = "facts"
 SENTENCES: Final = "sentences"
 LOCK: Final = "lock"
 OWNER: Final = "lock.json"
-BEGUN: Final = frozenset(
-    {
-        LOCK,
-        OWNER,
-        f"{OWNER}.tmp",
-        RESPONSES_LOCK,
-        *(RESPONSES + end for end in ("", "-wal", "-shm")),
-    }
-)
-"""What a first run that was interrupted may leave without a store."""
+NAMESPACES: Final = "namespaces"
+_ANSWERS: Final = (RESPONSES, f"{RESPONSES}-wal", f"{RESPONSES}-shm", RESPONSES_LOCK)
+BEGUN: Final = frozenset({NAMESPACES, LOCK, OWNER, f"{OWNER}.tmp", *_ANSWERS})
+"""What an index without a store may hold: its first run was interrupted, or has not come yet."""
 
 EXPERIMENT: Final = "experiment.json"
 """Marks the results folder of an experiment, as the store marks an index."""
@@ -50,8 +50,10 @@ EXPERIMENT: Final = "experiment.json"
 _SNAPSHOT: Final = r"snapshot-[0-9]{6,12}"
 _NAME = regex.compile(_SNAPSHOT)
 _MEMBER = regex.compile(
-    rf"{CURRENT}|{STORE}|{RESPONSES}|{_SNAPSHOT}/(?:[a-z]+/)?[\w.]+\.(?:npy|json)"
+    rf"(?:{NAMESPACES}/[a-z2-7]{{1,160}}/)?"
+    rf"(?:{CURRENT}|{STORE}|{RESPONSES}|{_SNAPSHOT}/(?:[a-z]+/)?[\w.]+\.(?:npy|json))"
 )
+_LONGEST: Final = 100  # bytes of a namespace's name; its folder's is eight fifths of that
 
 
 def is_snapshot_name(name: str) -> bool:
@@ -86,3 +88,70 @@ def next_snapshot(index: Path) -> str:
 def unfinished(index: Path) -> Iterator[Path]:
     """Snapshots that were not written to their end."""
     return (path for path in index.glob(".snapshot-*.tmp") if path.is_dir())
+
+
+def namespace_folder(index: Path, name: str) -> Path:
+    """Where a namespace is, which is an index of its own; the folder is not made.
+
+    Its name is the namespace's in base 32, so that no name is a path, or another on a file system
+    that does not tell large letters from small ones.
+
+    Raises:
+        ConfigError: It cannot be the name of one.
+
+    >>> namespace_folder(Path("my.index"), "alice").as_posix()
+    'my.index/namespaces/mfwgsy3f'
+    """
+    try:
+        data = unicodedata.normalize("NFC", name).encode()
+    except (TypeError, UnicodeEncodeError):
+        data = b""
+    if not data or len(data) > _LONGEST or name != name.strip() or not name.isprintable():
+        raise ConfigError(
+            f"a namespace is a name of 1 to {_LONGEST} bytes, without control characters and "
+            f"without blanks around it, not {name!r}"
+        )
+    return index / NAMESPACES / base64.b32encode(data).decode().rstrip("=").lower()
+
+
+def namespaces(index: Path) -> dict[str, Path]:
+    """The namespaces of an index that hold something, by name, in its order."""
+    folders = (index / NAMESPACES).glob("*")
+    found = {
+        name: folder
+        for folder in folders
+        if (name := namespace_of(folder)) is not None
+        and (folder / STORE).is_file()
+        and not folder.is_symlink()
+    }
+    return dict(sorted(found.items()))
+
+
+def index_folders(index: Path) -> list[Path]:
+    """The folder of an index, where it has passages without a namespace, and its namespaces'."""
+    own = [index] if (index / STORE).exists() or (index / CURRENT).exists() else []
+    return own + list(namespaces(index).values())
+
+
+def namespace_of(folder: Path) -> str | None:
+    """The name of the namespace that a folder is, None where it is none.
+
+    >>> namespace_of(Path("my.index/namespaces/mfwgsy3f")), namespace_of(Path("my.index"))
+    ('alice', None)
+    """
+    written = folder.name.upper()
+    try:
+        name = base64.b32decode(written + "=" * (-len(written) % 8)).decode()
+        return name if namespace_folder(folder.parent.parent, name) == folder else None
+    except (binascii.Error, ValueError, ConfigError):
+        return None
+
+
+def shown(index: Path) -> str:
+    """An index as errors name it: its folder, and its name where it is a namespace.
+
+    >>> shown(Path("my.index/namespaces/mfwgsy3f")), shown(Path("my.index"))
+    ("my.index, namespace 'alice'", 'my.index')
+    """
+    name = namespace_of(index)
+    return str(index) if name is None else f"{index.parent.parent}, namespace {name!r}"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from graphmem.cli.options import refuse_ignored, with_where
+from graphmem.cli.options import refuse_ignored, with_index, with_namespace, with_where
 from graphmem.errors import ExitCode
 from graphmem.rendering import json as render_json
 from graphmem.rendering import text as render
@@ -31,7 +31,7 @@ def with_wait(command: F) -> F:
 
 
 @click.command("delete")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A passage (repeatable).")
 @click.option(
     "--document",
@@ -82,7 +82,7 @@ def delete_command(
 
 
 @click.command("compact")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @with_wait
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def compact_command(index: Path, wait: float, as_json: bool) -> None:
@@ -107,7 +107,7 @@ def compact_command(index: Path, wait: float, as_json: bool) -> None:
 
 
 @click.command("verify")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @click.option("--deep", is_flag=True, help="Assemble the snapshot anew, and compare the bytes.")
 @click.option(
     "--repair", is_flag=True, help="Then make anew what follows from the rest; texts stay."
@@ -124,6 +124,7 @@ def verify_command(index: Path, deep: bool, repair: bool, wait: float, as_json: 
 
     Example: graphmem verify my.index --repair
     """
+    from graphmem.base.layout import index_folders
     from graphmem.indexing.verification import verify_index
     from graphmem.memory import GraphMemory
 
@@ -132,7 +133,9 @@ def verify_command(index: Path, deep: bool, repair: bool, wait: float, as_json: 
         found = verify_index(index, deep=deep, progress=tell)
         before = found.problems
         if repair and before:
-            found = GraphMemory.open(index).repair(timeout=wait, progress=tell)
+            for folder in index_folders(index):
+                GraphMemory.open(folder).repair(timeout=wait, progress=tell)
+            found = verify_index(index, progress=tell)
     if as_json:
         click.echo(render_json.json_text(asdict(found)))
     else:
@@ -142,7 +145,7 @@ def verify_command(index: Path, deep: bool, repair: bool, wait: float, as_json: 
 
 
 @click.command("backup")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def backup_command(index: Path, file: Path, as_json: bool) -> None:
@@ -165,6 +168,7 @@ def backup_command(index: Path, file: Path, as_json: bool) -> None:
 @click.option(
     "--index", required=True, type=click.Path(path_type=Path), help="A folder that is not there."
 )
+@with_namespace
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def restore_command(file: Path, index: Path, as_json: bool) -> None:
     """Make an index of a backup, and verify it.
@@ -179,3 +183,28 @@ def restore_command(file: Path, index: Path, as_json: bool) -> None:
         click.echo(render_json.json_text(asdict(found)))
     else:
         click.echo(render.verified_text(index, found, 0))
+
+
+@click.command("namespaces")
+@click.argument("index", type=click.Path(path_type=Path))
+@click.option("--drop", metavar="NAME", help="Remove this one, with all of its files.")
+@with_wait
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def namespaces_command(index: Path, drop: str | None, wait: float, as_json: bool) -> None:
+    """List the namespaces in the folder of an index, or remove one.
+
+    Example: graphmem namespaces my.index
+
+    Example: graphmem namespaces my.index --drop alice
+    """
+    from graphmem.base.layout import namespaces
+    from graphmem.memory import GraphMemory
+
+    refuse_ignored(["--wait"], "--drop", there=drop is not None)
+    if drop is not None:
+        GraphMemory.open(index, namespace=drop).drop(timeout=wait)
+    names = list(namespaces(index))
+    if as_json:
+        click.echo(render_json.json_text(names))
+    else:
+        click.echo("\n".join(map(render.plain, names)) or "no namespaces", err=not names)

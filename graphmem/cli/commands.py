@@ -18,6 +18,7 @@ from graphmem.cli.changing import (
     backup_command,
     compact_command,
     delete_command,
+    namespaces_command,
     restore_command,
     verify_command,
     with_wait,
@@ -37,6 +38,8 @@ from graphmem.cli.llm import (
 from graphmem.cli.options import (
     refuse_ignored,
     reranker_choice,
+    with_index,
+    with_namespace,
     with_preset,
     with_reranker,
     with_where,
@@ -120,6 +123,7 @@ def _with_json(command: F) -> F:
 
 
 def _with_index_options(command: F) -> F:
+    command = with_namespace(command)
     options = [
         click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
         click.option(
@@ -295,7 +299,7 @@ def _index(
 
 
 @main.command("search")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @click.argument("question", required=False)
 @click.option("-k", type=click.IntRange(min=1), help="Hits for each question [default: 5].")
 @click.option("--queries", metavar="FILE", help='Questions, JSONL: "id" and "question".')
@@ -381,7 +385,7 @@ def search_command(
 
 
 @main.command("explain")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @click.argument("question")
 @click.option("-k", type=click.IntRange(min=1), default=5, show_default=True, help="Hits.")
 @with_preset
@@ -411,7 +415,7 @@ def explain_command(
 
 
 @main.command("stats")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @_with_json
 def stats_command(index: Path, as_json: bool) -> None:
     """Counts, degrees, sizes, model fingerprints of an index, and what models were used.
@@ -482,6 +486,7 @@ def demo_command(index: Path | None) -> None:
 
 for command in (
     delete_command,
+    namespaces_command,
     compact_command,
     verify_command,
     backup_command,

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from graphmem.cli.options import refuse_ignored, reranker_choice, with_reranker, with_where
+from graphmem.cli.options import (
+    refuse_ignored,
+    reranker_choice,
+    with_index,
+    with_reranker,
+    with_where,
+)
 from graphmem.errors import ConfigError
 from graphmem.rendering import json as render_json
 from graphmem.rendering import llm_text as render_llm
@@ -353,7 +359,7 @@ def told_of_fall_backs(rankings: Iterable[Ranking], preset: str) -> Iterator[Ran
 
 
 @click.command("ask")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @click.argument("question")
 @click.option(
     "-k", type=click.IntRange(min=1), default=5, show_default=True, help="Passages it reads."
@@ -403,7 +409,7 @@ def ask_command(
 
 
 @click.command("export")
-@click.argument("index", type=click.Path(path_type=Path))
+@with_index
 @click.option(
     "--openie",
     type=click.Path(path_type=Path, dir_okay=False),

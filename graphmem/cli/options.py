@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_index(command: F) -> F:
+    """Argument `index` of a command: the folder of an index, or of a namespace in it."""
+    return click.argument("index", type=click.Path(path_type=Path))(with_namespace(command))
+
+
+def with_namespace(command: F) -> F:
+    """The option that makes argument `index` the folder of a namespace."""
+
+    @click.option(
+        "--namespace", metavar="NAME", help="A memory of its own in the folder of the index."
+    )
+    @wraps(command)
+    def run(*arguments: Any, index: Path, namespace: str | None, **options: Any) -> Any:
+        from graphmem.base.layout import namespace_folder
+        from graphmem.errors import ConfigError
+
+        try:
+            folder = index if namespace is None else namespace_folder(index, namespace)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        return command(*arguments, index=folder, **options)
+
+    return cast(F, run)
 
 
 def with_preset(command: F) -> F:

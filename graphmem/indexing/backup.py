@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from graphmem.base.files import sync_folder
-from graphmem.base.layout import CURRENT, RESPONSES, STORE, is_member
+from graphmem.base.layout import CURRENT, RESPONSES, STORE, index_folders, is_member
 from graphmem.base.sqlite import copy_database
 from graphmem.errors import ConfigError, DataError, IndexNotFoundError, StorageError
 from graphmem.indexing.verification import Verified, verify_index
@@ -30,8 +30,10 @@ _TRIES: Final = 5
 def backup_index(index: Path, file: Path, progress: Progress | None = None) -> int:
     """Write an index into one file; another process may write to the index meanwhile.
 
+    Its namespaces are in it too, each as it was at one moment.
+
     Args:
-        index: The index folder.
+        index: The index folder, or that of a namespace.
         file: What is written; it appears when it is whole.
         progress: Told of the stage "backup", in files.
 
@@ -102,27 +104,36 @@ def restore_index(file: Path, index: Path, progress: Progress | None = None) -> 
 
 
 def _write(index: Path, part: Path, tell: Progress) -> None:
-    parts = [part.folder for part in open_current(index).parts]
-    files = sorted(file for part in parts for file in part.rglob("*") if file.is_file())
+    folders = index_folders(index) or [index]
     with part.open("wb") as stream:
         with tarfile.open(fileobj=stream, mode="w") as archive:
-            for done, file in enumerate(files, start=1):
-                archive.add(file, file.relative_to(index).as_posix(), recursive=False)
-                tell("backup", done, len(files))
-            for name in (STORE, RESPONSES):
-                if (index / name).exists():
-                    _add_store(archive, index / name, part.parent)
-            _add_text(archive, CURRENT, parts[0].name)
+            for place in folders:
+                _add_index(archive, index, place, part.parent, tell)
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _add_store(archive: tarfile.TarFile, file: Path, beside: Path) -> None:
+def _add_index(
+    archive: tarfile.TarFile, whole: Path, index: Path, beside: Path, tell: Progress
+) -> None:
+    """Add an index, or a namespace of it, under the names that its files have in the whole."""
+    parts = [part.folder for part in open_current(index).parts]
+    files = sorted(file for part in parts for file in part.rglob("*") if file.is_file())
+    for done, file in enumerate(files, start=1):
+        archive.add(file, file.relative_to(whole).as_posix(), recursive=False)
+        tell("backup", done, len(files))
+    for name in (STORE, RESPONSES):
+        if (index / name).exists():
+            _add_store(archive, whole, index / name, beside)
+    _add_text(archive, (index / CURRENT).relative_to(whole).as_posix(), parts[0].name)
+
+
+def _add_store(archive: tarfile.TarFile, whole: Path, file: Path, beside: Path) -> None:
     """Add a copy of a store of one moment, whoever writes to it."""
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=beside) as folder:
         copy = Path(folder) / file.name
         copy_database(file, copy)
-        archive.add(copy, file.name, recursive=False)
+        archive.add(copy, file.relative_to(whole).as_posix(), recursive=False)
 
 
 def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:

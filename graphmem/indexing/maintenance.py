@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graphmem.base.layout import RESPONSES, STORE
-from graphmem.errors import ConfigError
+from graphmem.base.files import sync_folder
+from graphmem.base.layout import RESPONSES, STORE, namespace_of, namespaces, shown
+from graphmem.errors import ConfigError, StorageError
 from graphmem.indexing.facts import fact_hashes
 from graphmem.indexing.indexer import (
     IndexReport,
@@ -21,7 +23,7 @@ from graphmem.indexing.writer_lock import writer_lock
 from graphmem.llm.response_cache import ResponseCache
 from graphmem.protocols import Embedder, Progress
 from graphmem.sources.markup import as_read
-from graphmem.storage.current import folder_size, open_current, remove_leftovers
+from graphmem.storage.current import folder_size, no_index, open_current, remove_leftovers
 from graphmem.storage.filters import Filter
 from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.store import Store
@@ -104,6 +106,34 @@ def update_index(
     with _opened(index, embedder, timeout, finished=False) as store:
         begun = "extractor" in store.meta()  # else nothing was ever added
         return begun and assemble_index(index, store, embedder, progress)
+
+
+def drop_namespace(folder: Path, timeout: float = 0.0) -> None:
+    """Remove a namespace with all of its files.
+
+    Args:
+        folder: That of the namespace.
+        timeout: Seconds to wait for another writer.
+
+    Raises:
+        ConfigError: It is no namespace.
+        IndexNotFoundError: It holds nothing.
+        IndexLockedError: Another process is writing to it.
+        StorageError: The folder cannot be removed.
+    """
+    name = namespace_of(folder)
+    if name is None:
+        raise ConfigError(f"{folder}: is no namespace; only those are dropped, not a whole index")
+    if name not in namespaces(folder.parent.parent):
+        raise no_index(folder)
+    try:
+        with writer_lock(folder, timeout):
+            (folder / STORE).unlink()  # first: what is left if this is killed is no namespace
+            sync_folder(folder)
+        shutil.rmtree(folder)
+    except OSError as error:
+        what = f"{shown(folder)}: cannot be removed: {error.strerror or error}"
+        raise StorageError(what) from error
 
 
 def compact_index(

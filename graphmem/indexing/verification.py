@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.base.files import checksum
-from graphmem.base.layout import CURRENT, MANIFEST, RESPONSES, STORE
+from graphmem.base.layout import MANIFEST, RESPONSES, STORE, index_folders, namespace_of
 from graphmem.base.sqlite import connect_to_read
-from graphmem.errors import GraphmemError, IndexNotFoundError, ModelError
+from graphmem.errors import GraphmemError, ModelError
 from graphmem.graph.synonymy import RULE
 from graphmem.indexing.indexer import (
     assemble_index,
@@ -32,7 +32,7 @@ from graphmem.indexing.indexer import (
 from graphmem.indexing.state import State, state_of
 from graphmem.indexing.writer_lock import writer_lock
 from graphmem.protocols import Embedder, Progress, TextKind
-from graphmem.storage.current import forget_current, open_current
+from graphmem.storage.current import forget_current, no_index, open_current
 from graphmem.storage.extension import BASE
 from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.store import Store
@@ -92,8 +92,10 @@ class Verified:
 def verify_index(index: Path, *, deep: bool = False, progress: Progress | None = None) -> Verified:
     """Read every file of an index, and compare what they say; nothing is changed.
 
+    Its namespaces are verified too, and the place of a problem names the one that it is in.
+
     Args:
-        index: The index folder.
+        index: The index folder, or that of a namespace.
         deep: Also assemble the snapshot anew and compare the bytes, which takes about as long as
             adding one passage.
         progress: Told of the stages "files" and "passages", and with `deep` of those of indexing.
@@ -101,11 +103,28 @@ def verify_index(index: Path, *, deep: bool = False, progress: Progress | None =
     Raises:
         IndexNotFoundError: There is no index.
     """
-    if not (index / STORE).exists() and not (index / CURRENT).exists():
-        raise IndexNotFoundError(
-            f"{index}: no index here; make one: graphmem index SOURCE --index DIR"
-        )
     tell = progress or (lambda stage, done, total: None)
+    folders = index_folders(index)
+    if not folders:
+        raise no_index(index)
+    found = Verified(deep=deep)
+    for folder in folders:
+        other = _verify(folder, deep, tell)
+        name = namespace_of(folder) if folder != index else None
+        found.passages += other.passages
+        found.files += other.files
+        found.bytes += other.bytes
+        found.deep &= other.deep
+        found.behind |= other.behind
+        found.extended |= other.extended
+        found.problems += [
+            problem if name is None else replace(problem, place=f"{name!r}: {problem.place}")
+            for problem in other.problems
+        ]
+    return found
+
+
+def _verify(index: Path, deep: bool, tell: Progress) -> Verified:
     found = Verified()
     snapshot = _read_snapshot(index, found, tell)
     found.problems += _read_sqlite(

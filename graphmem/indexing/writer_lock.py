@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from graphmem.base.files import write_text
-from graphmem.base.layout import BEGUN, LOCK, OWNER, STORE
+from graphmem.base.layout import BEGUN, LOCK, OWNER, STORE, namespace_of, shown
 from graphmem.errors import ConfigError, IndexLockedError, IndexMismatchError, StorageError
 
 
@@ -37,14 +37,15 @@ def writer_lock(index: Path, timeout: float = 0.0) -> Iterator[None]:
         raise ConfigError(f"timeout must be 0 or more seconds, not {timeout}")
     lock = FileLock(index / LOCK)
     try:
-        if index.exists() and not _is_ours(index):
-            raise IndexMismatchError(f"{index}: exists and is no graphmem index; name a new folder")
+        whole = index if namespace_of(index) is None else index.parent.parent
+        if whole.exists() and not _is_ours(whole):
+            raise IndexMismatchError(f"{whole}: exists and is no graphmem index; name a new folder")
         index.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=timeout, poll_interval=0.05)
         _write_owner(index)
     except Timeout as error:
         raise IndexLockedError(
-            f"{index}: another process is writing to this index{_owner(index)}; wait for it "
+            f"{shown(index)}: another process is writing to this index{_owner(index)}; wait for it "
             "(--wait SECONDS, timeout= in Python) or stop it"
         ) from error
     except OSError as error:

@@ -25,7 +25,10 @@ from graphmem.base.layout import (
     MANIFEST,
     STORE,
     is_snapshot_name,
+    namespace_of,
+    namespaces,
     next_snapshot,
+    shown,
     snapshots,
     unfinished,
 )
@@ -68,10 +71,23 @@ def open_current(index: Path) -> Snapshot:
             raise StorageError(f"{error.filename}: cannot be read: {error.strerror}") from error
     if (index / STORE).exists():
         raise IndexNotFoundError(
-            f"{index}: this index was never finished; what was committed is kept: "
+            f"{shown(index)}: this index was never finished; what was committed is kept: "
             f"run the same graphmem index command again to go on"
         )
-    raise IndexNotFoundError(f"{index}: no index here; make one: graphmem index SOURCE --index DIR")
+    raise no_index(index)
+
+
+def no_index(index: Path) -> IndexNotFoundError:
+    """The error where there is none; says what there is, and what to run."""
+    option, whole = "", index
+    if (name := namespace_of(index)) is not None:
+        option, whole = " --namespace NAME", index.parent.parent
+    there = [other for other in namespaces(whole) if other != name]
+    listed = ", ".join(map(repr, there[:5])) + (", …" if len(there) > 5 else "")
+    hint = f"; it holds the namespaces {listed} (--namespace)" if there else ""
+    return IndexNotFoundError(
+        f"{shown(index)}: no index here; make one: graphmem index SOURCE --index DIR{option}{hint}"
+    )
 
 
 def live_folder(index: Path) -> Path | None:

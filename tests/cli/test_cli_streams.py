@@ -19,6 +19,7 @@ COMMANDS = {
     "compact": ("compact", "films.index"),
     "verify": ("verify", "films.index"),
     "backup": ("backup", "films.index", "films.tar"),
+    "namespaces": ("namespaces", "films.index"),
     "restore": ("restore", "kept.tar", "--index", "restored.index"),
     "search": ("search", "films.index", QUESTION),
     "search --queries": ("search", "films.index", "--queries", "queries.jsonl"),

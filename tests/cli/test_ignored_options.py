@@ -55,6 +55,7 @@ REFUSED = {
     "explain": (("explain", "{index}", "Who?"), {**_RERANKER, **_TIME}),
     "delete": (("delete", "{index}", "--id", "1"), _TIME),
     "verify": (("verify", "{index}"), {"--wait": ("--wait", "3")}),
+    "namespaces": (("namespaces", "{index}"), {"--wait": ("--wait", "3")}),
     "eval": (("eval", "--rescore", "{folder}"), _RESCORED),
     "data convert": (
         ("data", "convert", "{folder}", "{folder}/converted"),
@@ -73,10 +74,10 @@ _READING = (
 )
 # The options of a rehearsal (--dry-run) are those of the run: nothing is refused beside it.
 _WRITING = (
-    "--index --embedder --extractor --passage-tokens --sentences --workers --wait --dry-run --json "
-    + _READING
+    "--index --namespace --embedder --extractor --passage-tokens --sentences --workers --wait "
+    "--dry-run --json " + _READING
 )
-_CHOOSING = "--where --since --as-of"
+_CHOOSING = "--namespace --where --since --as-of"
 COUNT_ALWAYS = {
     "index": f"{_WRITING} --keep-gone",
     "add": _WRITING,
@@ -84,17 +85,18 @@ COUNT_ALWAYS = {
     "--reranker --json",
     "ask": f"-k --preset {_CHOOSING} --iterate --residual --clues --model --reranker --json",
     "explain": f"-k --preset --no-rerank {_CHOOSING} --reranker --json",
-    "stats": "--json",
+    "stats": "--namespace --json",
     "models": "",
     "models fetch": "",
     "demo": "--index",
     "delete": f"--id --document {_CHOOSING} --wait --json",
-    "compact": "--wait --json",
-    "backup": "--json",
-    "restore": "--index --json",
-    "verify": "--deep --repair --json",
+    "compact": "--namespace --wait --json",
+    "backup": "--namespace --json",
+    "restore": "--index --namespace --json",
+    "verify": "--namespace --deep --repair --json",
+    "namespaces": "--drop --json",
     "formats": "--json",
-    "export": "--openie --graphml",
+    "export": "--namespace --openie --graphml",
     "eval": "--rescore --json",
     "data convert": "--format --force",
     "data check": "--format --json",
