@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from graphmem.base.keyed_lock import KeyedLock
-from graphmem.base.sqlite import connect_to_read
+from graphmem.base.sqlite import connect_to_read, refuse_programs
 from graphmem.base.text import content_hash
 from graphmem.errors import StorageError
 from graphmem.llm.prompts import as_json, estimate_tokens, request_tokens
@@ -74,6 +74,7 @@ class ResponseCache:
                 self._path, timeout=60.0, isolation_level=None, check_same_thread=False
             )
             try:
+                refuse_programs(connection)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 for statement in _SCHEMA.split(";"):

@@ -33,6 +33,9 @@ Kind = tuple[Callable[[str], object], Callable[[str], Iterable[str]]]
 """What shows that a text is of this kind, and the pieces that a reader sees of it."""
 
 _LONGEST = 20_000  # characters that a parser is given at once
+_LONGEST_DENSE = 500  # of a longer text that is full of marks: parsers take the square of the time
+_MARKS_OF_ALL = "[]{}<>()*_`\\$|&!~=:\"'"
+_DENSE = 0.3
 _WINDOW = 4096  # characters of markup between two pieces of text
 _TAGS = (
     "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|body|br|button|caption|center|"
@@ -67,7 +70,7 @@ _MARKDOWN = regex.compile(
 )
 _WIKI = regex.compile(
     r"\[\[[^\[\]\n]+\]\]|'''|^={2,6}[^=\n]+={2,6}[ \t]*$|\{\{[^{}\n|]+\|"
-    r"|\[https?://\S+ [^\]\n]+\](?!\()",
+    r"|\[https?://[^\s\[]++ [^\]\n]+\](?!\()",
     regex.MULTILINE,
 )
 _NO_WIKI = regex.compile(r"\]\(|^[ ]{0,3}\#{1,6}[ ]|```", regex.MULTILINE)
@@ -76,7 +79,7 @@ _REST = regex.compile(
     r"|(?<![\w`]):[\w:+.-]{1,60}:`[^`\n]|`[^`\n]{1,500}`_(?!\w)|(?<!\w)\[[\#\w*]{1,40}\]_(?!\w)",
     regex.MULTILINE,
 )
-_ROLE = regex.compile(r":[\w:+.-]+:`~?(?:([^`<]*?)\s*<[^`>]*>|([^`]*))`", regex.DOTALL)
+_ROLE = regex.compile(r":[\w:+.-]{1,60}:`~?(?:([^`<]*+)<[^`>]*+>|([^`]*+))`", regex.DOTALL)
 _DIRECTIVE = regex.compile(r"^\.\. [\w:-]+::[ ]?")
 _LATEX = regex.compile(
     r"\\[a-zA-Z]{2,30}\*?(?:\[[^\]\n]{0,200}\]){0,2}\{|\\[\"'`^~=.][A-Za-z{]|\\begin\{"
@@ -190,12 +193,20 @@ def _joined(reading: Reading, parts: Iterable[tuple[str, list[int]]]) -> Reading
 def _parts(text: str) -> Iterator[tuple[int, str]]:
     """Parts that a parser can be given, with where they start; best between lines."""
     start = 0
-    while len(text) - start > _LONGEST:
-        middle, end = start + _LONGEST // 2, start + _LONGEST
+    while len(text) - start > (longest := _longest(text, start)):
+        middle, end = start + longest // 2, start + longest
         cut = max(text.rfind("\n\n", middle, end), text.rfind("\n", middle, end)) + 1 or end
         yield start, text[start:cut]
         start = cut
     yield start, text[start:]
+
+
+def _longest(text: str, start: int) -> int:
+    if len(text) <= _LONGEST:
+        return _LONGEST
+    window = text[start : start + _LONGEST]
+    dense = sum(map(window.count, _MARKS_OF_ALL)) > _DENSE * len(window)
+    return _LONGEST_DENSE if dense else _LONGEST
 
 
 def _read_part(part: tuple[int, str]) -> tuple[str, list[int]]:
@@ -222,7 +233,7 @@ def _of_kinds(text: str, kinds: Sequence[Kind], head: int) -> tuple[str, list[in
     pieces = next((pieces for sign, pieces in kinds if sign(body)), None)
     try:
         said = [body] if pieces is None else list(pieces(body))
-    except RecursionError:
+    except Exception:  # noqa: BLE001 the parsers are other people's, and fail in many ways
         said = [body]
     for piece in said:
         found.add(piece)
@@ -427,7 +438,9 @@ def _rest(text: str) -> Iterator[str]:
         "raw_enabled": False,
         "_disable_config": True,
     }
-    text = _ROLE.sub(lambda role: role[1] or role[2] or "", text)  # Sphinx has roles of its own
+    text = _ROLE.sub(
+        lambda role: (role[1] or "").rstrip() or role[2] or "", text
+    )  # Sphinx has roles of its own
     marks = nodes.comment | nodes.footnote_reference | nodes.citation_reference
     tree = publish_doctree(text, settings_overrides=settings)
     for node in tree.findall():

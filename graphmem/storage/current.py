@@ -22,7 +22,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from graphmem.base.files import checked_file, sync_folder, write_text
+from graphmem.base.files import checked_file, read_plain, sync_folder, write_text
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_graph import KnowledgeGraph
 from graphmem.graph.synonymy import RULE, Synonyms
@@ -249,7 +249,7 @@ def folder_size(index: Path) -> int:
 
 def _current(index: Path) -> str | None:
     try:
-        name = (index / _POINTER).read_bytes().strip().decode("ascii")
+        name = read_plain(index / _POINTER).strip().decode("ascii")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

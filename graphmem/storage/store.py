@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.sqlite import connect_to_read
+from graphmem.base.sqlite import connect_to_read, refuse_programs
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError, GraphmemError, IndexMismatchError, StorageError
 from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes, file_of
@@ -124,6 +124,7 @@ class Store:
 
     def _prepare(self) -> None:
         with _storage_errors(self._path):
+            refuse_programs(self._db)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():

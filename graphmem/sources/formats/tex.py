@@ -11,13 +11,13 @@ from pylatexenc.latexwalker import LatexWalkerError
 from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, one_line
 
-_ARGUMENT = r"\s*(?:\[[^\]]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+_ARGUMENT = r"\s*+(?:\[[^\[\]]*+\]\s*+)?\{((?:[^{}]++|\{[^{}]*+\})*+)\}"
 _SECTION = re.compile(r"\\(part|chapter|section|subsection|subsubsection|paragraph)\*?" + _ARGUMENT)
 _LEVELS = {"part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4}
 _TITLE = re.compile(r"\\title" + _ARGUMENT)
 _BODY = re.compile(r"\\begin\s*\{document\}(.*?)(?:\\end\s*\{document\}|\Z)", re.DOTALL)
 _CITATION = re.compile(
-    r"~?\\(?:no)?(?:cite|ref|eqref|label|pageref)\w*\*?(?:\[[^\]]*\])*\{[^{}]*\}"
+    r"~?\\(?:no)?(?:cite|ref|eqref|label|pageref)\w*\*?(?:\[[^\[\]]*+\])*+\{[^{}]*+\}"
 )
 _HEAD = re.compile(r"\x01(\d)")
 _ITEM = re.compile(r"^\*\s+", re.MULTILINE)
