@@ -33,9 +33,7 @@ Kind = tuple[Callable[[str], object], Callable[[str], Iterable[str]]]
 """What shows that a text is of this kind, and the pieces that a reader sees of it."""
 
 _LONGEST = 20_000  # characters that a parser is given at once
-_LONGEST_DENSE = 500  # of a longer text that is full of marks: parsers take the square of the time
-_MARKS_OF_ALL = "[]{}<>()*_`\\$|&!~=:\"'"
-_DENSE = 0.3
+_MARKS_ALONE = regex.compile(r"[^\p{L}\p{N}]*+")
 _WINDOW = 4096  # characters of markup between two pieces of text
 _TAGS = (
     "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|body|br|button|caption|center|"
@@ -193,24 +191,18 @@ def _joined(reading: Reading, parts: Iterable[tuple[str, list[int]]]) -> Reading
 def _parts(text: str) -> Iterator[tuple[int, str]]:
     """Parts that a parser can be given, with where they start; best between lines."""
     start = 0
-    while len(text) - start > (longest := _longest(text, start)):
-        middle, end = start + longest // 2, start + longest
+    while len(text) - start > _LONGEST:
+        middle, end = start + _LONGEST // 2, start + _LONGEST
         cut = max(text.rfind("\n\n", middle, end), text.rfind("\n", middle, end)) + 1 or end
         yield start, text[start:cut]
         start = cut
     yield start, text[start:]
 
 
-def _longest(text: str, start: int) -> int:
-    if len(text) <= _LONGEST:
-        return _LONGEST
-    window = text[start : start + _LONGEST]
-    dense = sum(map(window.count, _MARKS_OF_ALL)) > _DENSE * len(window)
-    return _LONGEST_DENSE if dense else _LONGEST
-
-
 def _read_part(part: tuple[int, str]) -> tuple[str, list[int]]:
     start, written = part
+    if _MARKS_ALONE.fullmatch(written):  # parsers take long to see that nothing is marked
+        return written, list(range(start, start + len(written)))
     text, places = _of_kinds(written, _CITED, _head_end(written) if start == 0 else 0)
     if any(sign(text) for sign, _ in _KINDS):
         inner = places
@@ -438,9 +430,8 @@ def _rest(text: str) -> Iterator[str]:
         "raw_enabled": False,
         "_disable_config": True,
     }
-    text = _ROLE.sub(
-        lambda role: (role[1] or "").rstrip() or role[2] or "", text
-    )  # Sphinx has roles of its own
+    # Sphinx has roles of its own.
+    text = _ROLE.sub(lambda role: (role[1] or "").rstrip() or role[2] or "", text)
     marks = nodes.comment | nodes.footnote_reference | nodes.citation_reference
     tree = publish_doctree(text, settings_overrides=settings)
     for node in tree.findall():

@@ -100,7 +100,7 @@ def to_markdown(text: str) -> str:
 
 
 def parsed(text: str) -> LexborHTMLParser:
-    """The tree of a page. The time that it takes grows with the depth of elements, so it is bounded.
+    """The tree of a page, whose parsing takes time in proportion to the depth of elements.
 
     Raises:
         DataError: Elements are nested too deeply.

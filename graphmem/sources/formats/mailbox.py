@@ -32,5 +32,5 @@ def read(data: bytes) -> Iterator[Content]:
             yield content_of(
                 email.message_from_bytes(raw, policy=email.policy.default), str(number)
             )
-        except (*_BROKEN, RecursionError):
+        except (*_BROKEN, DataError, RecursionError):
             yield Content("", part=str(number))
