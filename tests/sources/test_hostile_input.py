@@ -23,7 +23,7 @@ from graphmem.graph.entity_graph import subject_name
 from graphmem.llm.scripted import ScriptedChat
 from graphmem.llm.structured_output import parse_object, visible, without_thoughts
 from graphmem.sources.files import read_records
-from graphmem.sources.formats import epub, html, mailbox, tex
+from graphmem.sources.formats import epub, html, mail, mailbox, org, rst, tex
 from graphmem.sources.markup import read
 from graphmem.sources.options import ReadOptions, ReadReport
 from graphmem.storage.store import Store
@@ -61,8 +61,13 @@ SLOW = {
     "citations": lambda: list(tex.read("\\cite[" * 20_000)),
     "items of a book": lambda: list(epub.read(book("<item " + "<itemref " * 60_000))),
     "attributes of a book": lambda: list(epub.read(book(f"<item {':' * 60_000}>"))),
+    "a paragraph of LaTeX": lambda: list(tex.read("e" * 700_000)),
     "roles": lambda: read(".. a::\n\n" + ":" * 200_000),
     "links": lambda: read("[" * 200_000),
+    "a head of a mail": lambda: list(mail.read(b"Subject: a\n " * 60_000)),
+    "links of Org": lambda: list(org.read("[[" * 200_000)),
+    "dates of Org": lambda: list(org.read("<2020-01-01 " * 60_000)),
+    "references of rst": lambda: list(rst.read("[a]_ " * 100_000)),
     "mails": lambda: list(mailbox.read(b"From a\nSubject: x\n" + b"From b\n" * 120_000)),
 }  # fmt: skip
 

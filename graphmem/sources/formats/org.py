@@ -10,7 +10,6 @@ from orgparse.node import OrgRootNode
 from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, heading, join_blocks
 
-
 _LONGEST_LINE, _MOST_LINKS = 20_000, 500
 """Characters of a line, and links begun and not ended: the parser takes the square of the time."""
 
