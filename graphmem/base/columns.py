@@ -35,7 +35,10 @@ class StringColumn:
     def __getitem__(self, row: int) -> str:
         """The string of one row."""
         start, end = int(self.offsets[row]), int(self.offsets[row + 1])
-        return self.data[start:end].tobytes().decode("utf-8", "surrogatepass")
+        try:
+            return self.data[start:end].tobytes().decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise StorageError(f"a damaged column of strings: {error}") from error
 
 
 class Strings(Protocol):

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
+
+
+def read_plain(file: Path) -> bytes:
+    """What a file holds; a pipe or a device in its place is never read.
+
+    Raises:
+        OSError: It cannot be read, or is no file.
+    """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "no file", str(file))
+    return file.read_bytes()
 
 
 def checked_file(file: Path) -> dict[str, Any]:

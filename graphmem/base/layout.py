@@ -49,9 +49,11 @@ EXPERIMENT: Final = "experiment.json"
 
 _SNAPSHOT: Final = r"snapshot-[0-9]{6,12}"
 _NAME = regex.compile(_SNAPSHOT)
+_COLUMN: Final = r"(?:[a-z]+/)?\w+(?:\.\w+)*\.(?:npy|json)"
+_COLUMNS = regex.compile(_COLUMN)
 _MEMBER = regex.compile(
     rf"(?:{NAMESPACES}/[a-z2-7]{{1,160}}/)?"
-    rf"(?:{CURRENT}|{STORE}|{RESPONSES}|{_SNAPSHOT}/(?:[a-z]+/)?[\w.]+\.(?:npy|json))"
+    rf"(?:{CURRENT}|{STORE}|{RESPONSES}|{_SNAPSHOT}/{_COLUMN})"
 )
 _LONGEST: Final = 100  # bytes of a namespace's name; its folder's is eight fifths of that
 
@@ -63,6 +65,15 @@ def is_snapshot_name(name: str) -> bool:
     (True, False)
     """
     return _NAME.fullmatch(name) is not None
+
+
+def is_column(name: str) -> bool:
+    """Whether a manifest may name a file so, with "/": one in the folder of its snapshot.
+
+    >>> is_column("lexical/data.csc.index.npy"), is_column("../../data.npy")
+    (True, False)
+    """
+    return _COLUMNS.fullmatch(name) is not None
 
 
 def is_member(name: str) -> bool:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
+
+_DATA: Final = ("CREATE TABLE ", "CREATE INDEX ")
+"""How SQLite keeps what made a table of data, and no view, trigger or table of a module."""
 
 
 def connect_to_write(
@@ -18,12 +22,14 @@ def connect_to_write(
         of_one_thread: Whether only the thread that calls may use it; else who shares it locks.
 
     Raises:
-        sqlite3.Error: It cannot be opened or written, or is no such file.
+        sqlite3.Error: It cannot be opened or written, is no such file, or holds more than tables
+            of data.
     """
     connection = sqlite3.connect(
         file, timeout=timeout, isolation_level=None, check_same_thread=of_one_thread
     )
     try:
+        refuse_programs(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
@@ -49,7 +55,7 @@ def connect_to_read(file: Path) -> sqlite3.Connection:
     folder that is read-only the file is read as it stands, but not where a log still holds commits.
 
     Raises:
-        sqlite3.Error: It cannot be read, or is no such file.
+        sqlite3.Error: It cannot be read, is no such file, or holds more than tables of data.
     """
     address = file.resolve().as_uri()
     log = file.with_name(f"{file.name}-wal")
@@ -61,10 +67,22 @@ def connect_to_read(file: Path) -> sqlite3.Connection:
         return _connect(f"{address}?mode=ro&immutable=1")
 
 
+def refuse_programs(connection: sqlite3.Connection) -> None:
+    """Refuse a file with views, triggers and tables of modules, which compute what they like.
+
+    Raises:
+        sqlite3.DatabaseError: It has some; names the first.
+    """
+    connection.execute("PRAGMA trusted_schema = OFF")
+    for kind, name, made in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+        if made is not None and not str(made).startswith(_DATA):  # `type` can say anything
+            raise sqlite3.DatabaseError(f"holds a {kind} that graphmem never makes: {name!r}")
+
+
 def _connect(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, isolation_level=None)
     try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        refuse_programs(connection)
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()

@@ -12,14 +12,18 @@ import regex
 # Initials are one token: J. K. = J.K. = JK, U.S. = US; also right before a name: J.K.Rowling; and
 # without stops between spaces, where a capitalised word follows: J K Rowling, but not "plan A B".
 # Groups of three digits are one number: 1,070 = 1 070 = 1'070 = 1070, but 1, 2, 3 are three.
+# No run is longer than `_MOST`, so that time stays linear.
+_MOST = "{1,20}"
 _TOKEN = regex.compile(
     r"(?<![\p{L}\p{M}\p{N}][.,'’]?)\d{1,3}"
-    r"(?:(?:,\d{3})+|(?:['’]\d{3})+|(?:[ \xa0\u2009\u202f]\d{3})+)"
+    rf"(?:(?:,\d{{3}})+|(?:['’]\d{{3}})+|(?:[ \xa0\u2009\u202f]\d{{3}}){_MOST})"
     r"(?![\p{L}\p{M}\p{N}]|[,.'’ \xa0\u2009\u202f]\d)|"
     r"(?<![\p{L}\p{M}\p{N}])[\p{Lu}\p{Ll}]"
-    r"(?:\.(?:[ \xa0]?[\p{Lu}\p{Ll}]\.)+(?:(?=\p{Lu}\p{Ll})|(?!\.?[\p{L}\p{M}\p{N}]))"
-    r"|(?:\.[\p{Lu}\p{Ll}])+(?!\.?[\p{L}\p{M}\p{N}]))"
-    r"|(?<![\p{L}\p{M}\p{N}]['’]?)\p{Lu}(?:[ \xa0]\p{Lu})+(?=[ \xa0]\p{Lu}\p{Ll})"
+    rf"(?:\.(?:[ \xa0]?[\p{{Lu}}\p{{Ll}}]\.){_MOST}"
+    r"(?:(?=\p{Lu}\p{Ll})|(?!\.?[\p{L}\p{M}\p{N}]))"
+    rf"|(?:\.[\p{{Lu}}\p{{Ll}}]){_MOST}(?!\.?[\p{{L}}\p{{M}}\p{{N}}]))"
+    rf"|(?<![\p{{L}}\p{{M}}\p{{N}}]['’]?)\p{{Lu}}(?:[ \xa0]\p{{Lu}}){_MOST}"
+    r"(?=[ \xa0]\p{Lu}\p{Ll})"
     r"|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
     r"|(?:(?![\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
     r"[\p{L}\p{M}\p{N}]|(?<=\p{Cyrillic})['’‘`](?=\p{Cyrillic}))+"

@@ -12,7 +12,7 @@ from graphmem.sources.markup import as_read
 from graphmem.types import Passage
 
 _PIECE = regex.compile(r"[12]\d{3}-\d\d-?")
-_BRACKETS = regex.compile(r"\[[^\]\n]*\]")
+_BRACKETS = regex.compile(r"\[[^\]\n]{0,80}\]")
 VERSION = "3"
 """Of what is found here."""
 

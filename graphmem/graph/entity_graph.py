@@ -27,7 +27,7 @@ from graphmem.graph.entity_dictionary import (
 from graphmem.graph.name_forms import name_forms
 from graphmem.types import Extraction, Passage
 
-_PARENTHESIS = regex.compile(r"\s*[(（][^()（）]*[)）]\s*$")
+_PARENTHESIS = regex.compile(r"(?:(?<!\s)\s++)?[(（][^()（）]*+[)）]\s*+$")
 _CHUNK = 4096
 SUBJECT_WEIGHT = 3.0
 """How much more the edge to the entity that a passage is about weighs."""

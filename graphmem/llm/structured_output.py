@@ -27,8 +27,10 @@ _SHOWN = 2000  # and that the model is shown again
 _STARTS = 50  # places where an object may begin that are tried
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _THINK = "<think"
+_THOUGHT_END = re.compile(r"</think(?:ing)?>")
+_LONGEST_END = len("</thinking>")
 # A string is taken whole, so that a comma inside one stays.
-_STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"|,(?=\s*[\]}])', re.DOTALL)
+_STRING_OR_COMMA = re.compile(r'(?<!\\)"(?:[^"\\]|\\.)*+"|,(?=\s*[\]}])', re.DOTALL)
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -77,7 +79,8 @@ def without_thoughts(text: str) -> str:
     >>> without_thoughts("<think>Hm.</think>Ada.")
     'Ada.'
     """
-    return _THOUGHT.sub("", text).strip()
+    last = max((end.end() for end in _THOUGHT_END.finditer(text)), default=0)
+    return (_THOUGHT.sub("", text[:last]) + text[last:]).strip()  # none is sought without an end
 
 
 def visible(pieces: Generator[str, None, T]) -> Generator[str, None, T]:
@@ -100,7 +103,8 @@ def visible(pieces: Generator[str, None, T]) -> Generator[str, None, T]:
                 yield piece
                 continue
             held = (held + piece).lstrip()
-            thought = _THOUGHT.match(held)
+            ended = _THOUGHT_END.search(held, max(0, len(held) - len(piece) - _LONGEST_END))
+            thought = _THOUGHT.match(held) if ended else None
             if thought:
                 held = held[thought.end() :].lstrip()
             if held and not _THINK.startswith(held[: len(_THINK)]):

@@ -40,6 +40,7 @@ from graphmem.sources.formats import (
     by_ending,
     tell_format,
 )
+from graphmem.sources.formats.archive import SMALL, check_ratio
 from graphmem.sources.formats.content import Content, one_line
 from graphmem.sources.options import LeftOut, ReadOptions
 from graphmem.sources.options import ReadReport as ReadReport
@@ -363,11 +364,18 @@ def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterato
 
 
 def _shallow(contents: Iterator[Content]) -> Iterator[Content]:
-    """The same contents; what a reader meets too deep inside itself is said, in every format."""
+    """The same contents; what a reader meets too deep inside itself is said, in every format.
+
+    Readers are made of other people's parsers, and no list of what those raise is whole.
+    """
     try:
         yield from contents
+    except (DataError, OSError, EOFError, zlib.error):
+        raise
     except RecursionError as error:
         raise DataError("nested too deeply") from error
+    except Exception as error:  # noqa: BLE001 as said above
+        raise DataError(f"damaged: {type(error).__name__}: {one_line(str(error))[:200]}") from error
 
 
 def _read_records(
@@ -459,7 +467,18 @@ def _whole(file: Found, stream: IO[bytes], options: ReadOptions) -> bytes:
     data = stream.read(options.max_bytes + 1)
     if len(data) > options.max_bytes:
         raise _too_large(file, options)
+    _check_ratio(file, len(data))
     return data
+
+
+def _check_ratio(file: Found, size: int) -> None:
+    """Refuse a packed file of which so many bytes or characters came.
+
+    Raises:
+        DataError: They are too many times as large as the file.
+    """
+    if size > SMALL and file != STANDARD_INPUT and file.path.name.lower().endswith(".gz"):
+        check_ratio(file.path.stat().st_size, size)
 
 
 def _too_large(file: Found, options: ReadOptions, line: int | None = None) -> DataError:
@@ -504,14 +523,17 @@ def _lines(
     """Decode a file by lines, or by large chunks for JSON that has no lines."""
     codec = _encoding(file, stream, options, report)
     text = io.TextIOWrapper(stream, encoding=codec, newline="\n")
-    number = 1
+    number, size = 1, 0
     try:
         if chunks:
-            yield from iter(lambda: text.read(_CHUNK), "")
+            for chunk in iter(lambda: text.read(_CHUNK), ""):
+                _check_ratio(file, size := size + len(chunk))
+                yield chunk
             return
         for line in iter(lambda: text.readline(options.max_bytes), ""):
             if len(line) >= options.max_bytes:
                 raise _too_large(file, options, number)
+            _check_ratio(file, size := size + len(line))
             yield line
             number += 1
     except UnicodeDecodeError as error:

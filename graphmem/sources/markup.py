@@ -33,6 +33,7 @@ Kind = tuple[Callable[[str], object], Callable[[str], Iterable[str]]]
 """What shows that a text is of this kind, and the pieces that a reader sees of it."""
 
 _LONGEST = 20_000  # characters that a parser is given at once
+_MARKS_ALONE = regex.compile(r"[^\p{L}\p{N}]*+")
 _WINDOW = 4096  # characters of markup between two pieces of text
 _TAGS = (
     "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|body|br|button|caption|center|"
@@ -67,7 +68,7 @@ _MARKDOWN = regex.compile(
 )
 _WIKI = regex.compile(
     r"\[\[[^\[\]\n]+\]\]|'''|^={2,6}[^=\n]+={2,6}[ \t]*$|\{\{[^{}\n|]+\|"
-    r"|\[https?://\S+ [^\]\n]+\](?!\()",
+    r"|\[https?://[^\s\[]++ [^\]\n]+\](?!\()",
     regex.MULTILINE,
 )
 _NO_WIKI = regex.compile(r"\]\(|^[ ]{0,3}\#{1,6}[ ]|```", regex.MULTILINE)
@@ -76,7 +77,7 @@ _REST = regex.compile(
     r"|(?<![\w`]):[\w:+.-]{1,60}:`[^`\n]|`[^`\n]{1,500}`_(?!\w)|(?<!\w)\[[\#\w*]{1,40}\]_(?!\w)",
     regex.MULTILINE,
 )
-_ROLE = regex.compile(r":[\w:+.-]+:`~?(?:([^`<]*?)\s*<[^`>]*>|([^`]*))`", regex.DOTALL)
+_ROLE = regex.compile(r":[\w:+.-]{1,60}:`~?(?:([^`<]*+)<[^`>]*+>|([^`]*+))`", regex.DOTALL)
 _DIRECTIVE = regex.compile(r"^\.\. [\w:-]+::[ ]?")
 _LATEX = regex.compile(
     r"\\[a-zA-Z]{2,30}\*?(?:\[[^\]\n]{0,200}\]){0,2}\{|\\[\"'`^~=.][A-Za-z{]|\\begin\{"
@@ -200,6 +201,8 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 
 def _read_part(part: tuple[int, str]) -> tuple[str, list[int]]:
     start, written = part
+    if _MARKS_ALONE.fullmatch(written):  # parsers take long to see that nothing is marked
+        return written, list(range(start, start + len(written)))
     text, places = _of_kinds(written, _CITED, _head_end(written) if start == 0 else 0)
     if any(sign(text) for sign, _ in _KINDS):
         inner = places
@@ -222,7 +225,7 @@ def _of_kinds(text: str, kinds: Sequence[Kind], head: int) -> tuple[str, list[in
     pieces = next((pieces for sign, pieces in kinds if sign(body)), None)
     try:
         said = [body] if pieces is None else list(pieces(body))
-    except RecursionError:
+    except Exception:  # noqa: BLE001 the parsers are other people's, and fail in many ways
         said = [body]
     for piece in said:
         found.add(piece)
@@ -427,7 +430,8 @@ def _rest(text: str) -> Iterator[str]:
         "raw_enabled": False,
         "_disable_config": True,
     }
-    text = _ROLE.sub(lambda role: role[1] or role[2] or "", text)  # Sphinx has roles of its own
+    # Sphinx has roles of its own.
+    text = _ROLE.sub(lambda role: (role[1] or "").rstrip() or role[2] or "", text)
     marks = nodes.comment | nodes.footnote_reference | nodes.citation_reference
     tree = publish_doctree(text, settings_overrides=settings)
     for node in tree.findall():

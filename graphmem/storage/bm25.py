@@ -18,6 +18,7 @@ from scipy.sparse import csc_array, csr_array, vstack
 
 from graphmem.base.columns import map_array
 from graphmem.base.text import tokens
+from graphmem.errors import StorageError
 
 # The usual parameters (Robertson & Zaragoza 2009), and those of the published comparisons.
 K1, B = 1.5, 0.75
@@ -134,6 +135,11 @@ class LexicalIndex:
         parts = {name: map_array(folder / f"{name}.csc.index.npy") for name in _PARTS}
         vocabulary = json.loads((folder / "vocab.index.json").read_text("utf-8"))
         said = json.loads((folder / "params.index.json").read_text("utf-8"))
+        if not all(type(number) is int for number in vocabulary.values()):
+            raise ValueError("a vocabulary without numbers")
+        kinds = "".join(parts[name].dtype.kind for name in _PARTS)
+        if kinds != "fii" or any(part.ndim != 1 for part in parts.values()):
+            raise ValueError("other columns")
         return cls([_model(parts, int(said["num_docs"]), vocabulary)], length)
 
     def extended(self, passages: int, after: TermCounts) -> LexicalIndex:
@@ -227,5 +233,10 @@ def _scores(model: Any, words: Sequence[str]) -> NDArray[np.float32]:
     known = [word for word in words if word in model.vocab_dict]
     if not known:
         return np.zeros(model.scores["num_docs"], dtype=np.float32)
-    scores: NDArray[np.float32] = model.get_scores(known)
+    try:
+        scores: NDArray[np.float32] = model.get_scores(known)
+    except (IndexError, ValueError) as error:
+        raise StorageError(
+            "lexical: damaged; graphmem verify --repair assembles it anew"
+        ) from error
     return scores

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.files import checked_file, sync_folder, write_text
+from graphmem.base.files import checked_file, read_plain, sync_folder, write_text
 from graphmem.base.layout import (
     CURRENT,
     MANIFEST,
@@ -266,7 +266,7 @@ def folder_size(index: Path) -> int:
 
 def _current(index: Path) -> str | None:
     try:
-        name = (index / CURRENT).read_bytes().strip().decode("ascii")
+        name = read_plain(index / CURRENT).strip().decode("ascii")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -26,6 +26,7 @@ from graphmem.graph.entity_graph import ContextEdges, KnowledgeGraph
 from graphmem.graph.fact_graph import FactGraph
 from graphmem.storage.bm25 import TermCounts
 from graphmem.storage.sentence_columns import SentenceColumns
+from graphmem.storage.snapshot import BASE as BASE
 from graphmem.storage.snapshot import (
     Snapshot,
     damaged,
@@ -38,8 +39,6 @@ from graphmem.storage.snapshot import (
 from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
-BASE: Final = "base"
-"""What the manifest of an extension calls the name of the snapshot that it extends."""
 _EDGES: Final = ("entities", "passages", "counts", "subjects")
 _NAMES: Final = ("prefixes", "names", "rows", "proper", "lettered")
 _COUNTS: Final = ("data", "indices", "indptr")

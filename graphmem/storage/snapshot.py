@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,8 @@ from graphmem.base.columns import (
     write_strings,
     write_vectors,
 )
-from graphmem.base.layout import FACTS, LEXICAL, MANIFEST, SENTENCES
+from graphmem.base.files import read_plain
+from graphmem.base.layout import FACTS, LEXICAL, MANIFEST, SENTENCES, is_column
 from graphmem.base.text import content_hash
 from graphmem.errors import IndexMismatchError, StorageError
 from graphmem.graph.entity_dictionary import EntityDictionary
@@ -42,6 +44,7 @@ from graphmem.storage.sentence_columns import (
     SentenceColumns,
     read_sentences,
 )
+from graphmem.storage.shapes import check_range, check_shapes
 from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
@@ -49,6 +52,8 @@ FORMAT = 6
 """Version of the columns below; another version must be assembled again."""
 
 _OWN_WORDS = 8  # a text of so many tells what it is without its title
+BASE = "base"
+"""What the manifest of an extension calls the name of the snapshot that it extends."""
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
@@ -80,10 +85,17 @@ class Snapshot:
         self._arrays: dict[str, NDArray[Any]] = {}
         for name, entry in self.manifest["files"].items():
             file = folder / name
-            if file.stat().st_size != entry["bytes"]:
+            there = file.stat()
+            if not stat.S_ISREG(there.st_mode) or there.st_size != entry["bytes"]:
                 raise damaged(file)
             if file.suffix == ".npy" and file.parent.name != LEXICAL:
                 self._arrays[name.removesuffix(".npy")] = _map_array(file)
+        try:
+            sizes = {} if BASE in self.manifest else {"E": self.entities, "P": self.passages}
+            self._sizes = check_shapes(self._arrays, sizes, extending=not sizes)
+        except ValueError as error:
+            raise damaged(folder / f"{error}.npy") from error
+        self._read: set[str] = set()  # columns whose rows were looked at
         try:
             words = any(name.startswith(f"{LEXICAL}/") for name in self.manifest["files"])
             self.lexical = (
@@ -107,7 +119,14 @@ class Snapshot:
         """
         if name not in self._arrays:
             raise damaged(self.folder / f"{name}.npy")
-        return self._arrays[name]
+        array = self._arrays[name]
+        if name not in self._read and BASE not in self.manifest:
+            try:
+                check_range(name, array, self._sizes)
+            except ValueError as error:
+                raise damaged(self.folder / f"{name}.npy") from error
+            self._read.add(name)
+        return array
 
     def strings(self, name: str) -> StringColumn:
         """A column of strings by its name.
@@ -241,11 +260,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     file = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads(read_plain(file).decode("utf-8"))
         found = manifest.get("format")
         counts = [manifest.get(name) for name in ("entities", "passages")]
         counts.append(manifest.get("terms", 0))
-        sizes = [entry["bytes"] for entry in manifest.get("files", {}).values()]
+        files = manifest.get("files", {})
+        sizes = [entry["bytes"] for entry in files.values()]
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
         raise damaged(file) from error
     if found != FORMAT:
@@ -254,7 +274,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"run graphmem verify {folder.parent} --repair, which assembles it anew and extracts "
             "nothing again"
         )
-    if not sizes or not all(isinstance(number, int) for number in counts + sizes):
+    numbers = all(isinstance(number, int) for number in counts + sizes)
+    if not sizes or not numbers or not all(map(is_column, files)):
         raise damaged(file)
     return manifest
 

@@ -11,10 +11,10 @@ from xml.sax import SAXException
 import mammoth
 
 from graphmem.errors import DataError
-from graphmem.sources.formats.archive import open_archive, read_member
+from graphmem.sources.formats.archive import check_markup, open_archive
 from graphmem.sources.formats.content import Content
 from graphmem.sources.formats.html import to_markdown
-from graphmem.sources.formats.xml import core_properties, reject_entities
+from graphmem.sources.formats.xml import core_properties
 
 _BROKEN = (
     *(ExpatError, SAXException, KeyError, ValueError, AttributeError, IndexError, TypeError),
@@ -29,9 +29,7 @@ def read(data: bytes) -> Iterator[Content]:
         DataError: It is damaged.
     """
     with open_archive(data) as archive:
-        for name in archive.namelist():
-            if name.endswith((".xml", ".rels")):
-                reject_entities(read_member(archive, name))
+        check_markup(archive)
         title, metadata = core_properties(archive)
     try:
         made = mammoth.convert_to_html(

@@ -16,9 +16,9 @@ from graphmem.sources.formats.content import Content, join_pages, one_line
 from graphmem.sources.formats.html import read as read_html
 
 _ROOT_FILE = re.compile(r"""full-path\s*=\s*["']([^"']+)["']""")
-_TAG = re.compile(r"<(?:opf:)?(item|itemref)\b([^>]*)>")
-_ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*["']([^"']*)["']""")
-_META = re.compile(r"<dc:(title|creator|language)\b[^>]*>([^<]*)<")
+_TAG = re.compile(r"<(?:opf:)?(item|itemref)\b([^<>]*)>")
+_ATTRIBUTE = re.compile(r"""(?<![\w:-])([\w:-]++)\s*=\s*["']([^"']*)["']""")
+_META = re.compile(r"<dc:(title|creator|language)\b[^<>]*>([^<]*)<")
 
 
 def read(data: bytes) -> Iterator[Content]:

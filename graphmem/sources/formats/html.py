@@ -36,6 +36,31 @@ _AROUND = re.compile(
 _ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary", "menu"})
 _LARGEST_DEPTH = 2000
 """Elements in elements; deeper ones are no page that people wrote."""
+_TAG = re.compile(
+    r"<!--.*?(?:-->|\Z)"
+    r"|<(?P<raw>script|style|textarea|title|xmp|iframe|noframes)\b.*?(?:</(?P=raw)|\Z)"
+    r"|<(?P<end>/?)(?P<name>[a-z][^\s/<>]*)",
+    re.IGNORECASE | re.DOTALL,
+)
+# Elements that hold no others, or end where the next of them begins.
+_FLAT = frozenset(
+    {
+        *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"),
+        *("source", "track", "wbr", "p", "li", "dt", "dd", "option", "optgroup", "rp", "rt"),
+        *("tr", "td", "th", "tbody", "thead", "tfoot", "caption", "colgroup", "html", "body"),
+        *("head", "frame", "image", "keygen"),
+    }
+)
+_BREAKING = frozenset(  # end a drawing that they stand in
+    {
+        *("b", "big", "code", "em", "i", "s", "small", "span", "strong", "strike", "sub", "sup"),
+        *("tt", "u", "var", "ruby"),
+        *("blockquote", "center", "div", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "listing"),
+        *("menu", "nobr", "ol", "pre", "table", "ul", "svg", "math"),
+    }
+)
+_BORDERS = frozenset({"table", "object", "template", "marquee", "applet", "button", "svg", "math"})
+_REACH = 100  # open elements among which an end tag finds its own
 _LINK_SHARE = 0.7  # of the text of a list or box: more is navigation
 _FEW_WORDS = 12
 
@@ -50,7 +75,7 @@ def read(text: str) -> Iterator[Content]:
     >>> next(read(page)).title, next(read(page)).text
     ('Ada', 'She wrote.\n\n- x')
     """
-    tree = LexborHTMLParser(text)
+    tree = parsed(text)
     title = tree.css_first("title")
     name = one_line(_flat(title)) if title else ""
     root = _main(tree)
@@ -70,8 +95,36 @@ def read(text: str) -> Iterator[Content]:
 
 def to_markdown(text: str) -> str:
     """A page or a part of one as Markdown, all of it."""
-    tree = LexborHTMLParser(text)
+    tree = parsed(text)
     return join_blocks(_Walk(all_=True).blocks(tree.body)) if tree.body is not None else ""
+
+
+def parsed(text: str) -> LexborHTMLParser:
+    """The tree of a page, whose parsing takes time in proportion to the depth of elements.
+
+    Raises:
+        DataError: Elements are nested too deeply.
+    """
+    open_: list[str] = []
+    drawn = False  # inside a drawing, whose elements are no page's
+    for tag in _TAG.finditer(text):
+        name = (tag["name"] or "").lower()
+        if not name or name in _FLAT or (drawn and name not in _BREAKING):
+            continue
+        drawn = name in ("svg", "math") and not tag["end"]
+        if not tag["end"]:
+            open_.append(name)
+            if len(open_) > _LARGEST_DEPTH:
+                raise DataError("elements are nested too deeply")
+            continue
+        for back in range(1, min(len(open_), _REACH) + 1):
+            other = open_[-back]
+            if other == name:
+                del open_[-back:]
+                break
+            if other in _BORDERS:
+                break
+    return LexborHTMLParser(text)
 
 
 def _main(tree: LexborHTMLParser) -> LexborNode | None:
@@ -102,7 +155,7 @@ def _depth_is_fit(root: LexborNode) -> bool:
             node = child
             continue
         while node.next is None:
-            if node == root or node.parent is None:
+            if node.mem_id == root.mem_id or node.parent is None:  # == compares all that is in them
                 return True
             node = node.parent
             depth -= 1

@@ -13,6 +13,8 @@ from graphmem.sources.formats.content import Content, join_blocks, one_line
 from graphmem.sources.formats.html import to_markdown
 
 _FIELDS = ("From", "To", "Cc", "Date", "Message-ID", "In-Reply-To")
+_LONGEST_HEAD = 100_000
+"""Characters of the fields of a part: the parser takes the square of the time."""
 _BROKEN = (MessageError, ValueError, LookupError, AttributeError, TypeError, IndexError)
 
 
@@ -24,7 +26,7 @@ def read(data: bytes) -> Iterator[Content]:
     """
     try:
         message = email.message_from_bytes(data, policy=email.policy.default)
-        if not any(message.get(name) for name in ("From", "Subject", "Date", "Message-ID")):
+        if not any(name in message for name in ("From", "Subject", "Date", "Message-ID")):
             raise DataError("no mail: it has no sender, subject or date")
         yield content_of(message)
     except _BROKEN as error:
@@ -32,7 +34,14 @@ def read(data: bytes) -> Iterator[Content]:
 
 
 def content_of(message: EmailMessage, part: str = "") -> Content:
-    """A mail's text, with its head in the first line."""
+    """A mail's text, with its head in the first line.
+
+    Raises:
+        DataError: The fields of its head are too long.
+    """
+    for item in message.walk():
+        if sum(len(str(value)) for _, value in item.raw_items()) > _LONGEST_HEAD:
+            raise DataError("a damaged mail: its head is too long")
     subject = one_line(str(message.get("Subject") or ""))
     said = {name: one_line(str(message.get(name) or "")) for name in _FIELDS}
     metadata = {name.lower().replace("-", "_"): value for name, value in said.items() if value}

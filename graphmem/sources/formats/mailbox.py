@@ -23,8 +23,8 @@ def read(data: bytes) -> Iterator[Content]:
     data = data.replace(b"\r\n", b"\n")
     if data.strip() and not data.startswith(b"From "):
         raise DataError("no mailbox: it does not begin with 'From '")
-    starts = [m for m in _FROM.finditer(data) if data[: m.start()].endswith((b"", b"\n\n"))]
-    starts = [m for m in starts if m.start() == 0 or data[m.start() - 2 : m.start()] == b"\n\n"]
+    found = _FROM.finditer(data)
+    starts = [m for m in found if m.start() == 0 or data[m.start() - 2 : m.start()] == b"\n\n"]
     ends = [*(match.start() for match in starts[1:]), len(data)]
     for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
         raw = data[start.end() : end].replace(b"\n>From ", b"\nFrom ")
@@ -32,5 +32,5 @@ def read(data: bytes) -> Iterator[Content]:
             yield content_of(
                 email.message_from_bytes(raw, policy=email.policy.default), str(number)
             )
-        except (*_BROKEN, RecursionError):
+        except (*_BROKEN, DataError, RecursionError):
             yield Content("", part=str(number))

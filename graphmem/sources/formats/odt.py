@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from lxml import etree
 from odfdo import Document, Element
+from odfdo.security import SecurityError
 
 from graphmem.errors import DataError
-from graphmem.sources.formats.archive import open_archive, read_member
+from graphmem.sources.formats.archive import check_markup, open_archive, read_member
 from graphmem.sources.formats.content import Content, heading, join_blocks, one_line, table
-from graphmem.sources.formats.xml import reject_entities
 
 _BROKEN = (
-    *(etree.LxmlError, KeyError, ValueError, AttributeError, IndexError, TypeError),
+    *(etree.LxmlError, SecurityError, KeyError, ValueError, AttributeError, IndexError, TypeError),
     *(zipfile.BadZipFile, OSError, NotImplementedError, EOFError, RecursionError),
 )
 _DEEPEST = 50
@@ -28,7 +28,8 @@ def read(data: bytes) -> Iterator[Content]:
         DataError: It is damaged.
     """
     with open_archive(data) as archive:
-        reject_entities(read_member(archive, "content.xml"))
+        read_member(archive, "content.xml")
+        check_markup(archive)
     try:
         document = Document(io.BytesIO(data))
         title = one_line(document.meta.title or "")

@@ -10,13 +10,24 @@ from orgparse.node import OrgRootNode
 from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, heading, join_blocks
 
+_LONGEST_LINE, _MOST_LINKS = 20_000, 500
+"""Characters of a line, and links begun and not ended: the parser takes the square of the time."""
+
 
 def read(text: str) -> Iterator[Content]:
     """One document; its title is that of #+TITLE. Drawers and time stamps of its planning go.
 
+    A text with a very long line, or full of links without an end, stays as it stands.
+
     Raises:
         DataError: It cannot be read as Org.
     """
+    if (
+        max(map(len, text.split("\n"))) > _LONGEST_LINE
+        or max(part.count("[[") for part in text.split("]")) > _MOST_LINKS
+    ):
+        yield Content(text)
+        return
     try:
         root: OrgRootNode = orgparse.loads(text)
         title = " ".join(root.get_file_property_list("TITLE"))

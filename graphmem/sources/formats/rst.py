@@ -11,6 +11,7 @@ from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, one_line
 from graphmem.sources.formats.html import to_markdown
 
+_LONGEST = 50_000  # characters without a blank line: docutils takes the square of the time
 _SETTINGS = {
     "file_insertion_enabled": False,
     "raw_enabled": False,
@@ -31,9 +32,14 @@ _SETTINGS = {
 def read(text: str) -> Iterator[Content]:
     """One document. Nothing that it includes is read from other files.
 
+    A text with a very long paragraph stays as it stands.
+
     Raises:
         DataError: It is nested too deeply.
     """
+    if max(map(len, text.split("\n\n"))) > _LONGEST:
+        yield Content(text)
+        return
     try:
         parts = publish_parts(text, writer="html5", settings_overrides=_SETTINGS)
     except (SystemMessage, RecursionError, ValueError, AttributeError, AssertionError) as error:

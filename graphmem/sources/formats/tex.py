@@ -11,14 +11,15 @@ from pylatexenc.latexwalker import LatexWalkerError
 from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, one_line
 
-_ARGUMENT = r"\s*(?:\[[^\]]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+_ARGUMENT = r"\s*+(?:\[[^\[\]]*+\]\s*+)?\{((?:[^{}]++|\{[^{}]*+\})*+)\}"
 _SECTION = re.compile(r"\\(part|chapter|section|subsection|subsubsection|paragraph)\*?" + _ARGUMENT)
 _LEVELS = {"part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4}
 _TITLE = re.compile(r"\\title" + _ARGUMENT)
 _BODY = re.compile(r"\\begin\s*\{document\}(.*?)(?:\\end\s*\{document\}|\Z)", re.DOTALL)
 _CITATION = re.compile(
-    r"~?\\(?:no)?(?:cite|ref|eqref|label|pageref)\w*\*?(?:\[[^\]]*\])*\{[^{}]*\}"
+    r"~?\\(?:no)?(?:cite|ref|eqref|label|pageref)\w*\*?(?:\[[^\[\]]*+\])*+\{[^{}]*+\}"
 )
+_LONGEST = 100_000  # characters without a blank line: the parser takes the square of the time
 _HEAD = re.compile(r"\x01(\d)")
 _ITEM = re.compile(r"^\*\s+", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
@@ -27,9 +28,14 @@ _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 def read(text: str) -> Iterator[Content]:
     """One document. Nothing that it includes is read from other files.
 
+    A text with a very long paragraph stays as it stands.
+
     Raises:
         DataError: It cannot be read as LaTeX.
     """
+    if max(map(len, text.split("\n\n"))) > _LONGEST:
+        yield Content(text)
+        return
     title = _TITLE.search(text)
     body = _BODY.search(text)
     source = body[1] if body else text

@@ -1,0 +1,230 @@
+"""What `pipelines/fuzz.py` found: input that is made to hold a process, fill it or run in it."""
+
+import gzip
+import io
+import json
+import os
+import sqlite3
+import time
+import zipfile
+from contextlib import closing, suppress
+
+import numpy as np
+import pytest
+from documents import zipped
+from test_document_formats import CASES
+from worlds import live_snapshot
+
+from graphmem import GraphMemory, Passage
+from graphmem.answering.reader import Reader
+from graphmem.base.text import tokens
+from graphmem.errors import GraphmemError, StorageError
+from graphmem.graph.entity_graph import subject_name
+from graphmem.llm.scripted import ScriptedChat
+from graphmem.llm.structured_output import parse_object, visible, without_thoughts
+from graphmem.sources.files import read_records
+from graphmem.sources.formats import epub, html, mail, mailbox, org, rst, tex
+from graphmem.sources.markup import read
+from graphmem.sources.options import ReadOptions, ReadReport
+from graphmem.storage.store import Store
+from graphmem.types import Hit
+
+PASSAGES = [
+    Passage("1", "Alien is a film by Ridley Scott.", "Alien"),
+    Passage("2", "Ridley Scott was born in South Shields.", "Ridley Scott"),
+]
+SECONDS = 8.0
+"""For what took minutes, or grew with the square of its length."""
+
+
+def from_prose(text):
+    return list(Reader(ScriptedChat([text])).stream("Who?", [Hit(1, 1.0, PASSAGES[0])]))
+
+
+def book(package):
+    root = '<rootfile full-path="a.opf"/>'
+    return zipped({"META-INF/container.xml": root, "a.opf": package})
+
+
+SLOW = {
+    "capitals": lambda: tokens("A " * 20_000),
+    "initials": lambda: tokens("A." * 20_000 + "AA"),
+    "groups of digits": lambda: tokens("111 " * 20_000 + "1"),
+    "blanks in a title": lambda: subject_name("Ada" + " " * 100_000 + "x"),
+    "numbers in brackets": lambda: from_prose("Yes [" + "1" * 200),
+    "blanks in an answer": lambda: from_prose("Yes" + " " * 100_000 + "x"),
+    "lines in an answer": lambda: from_prose("Yes" + "\n" * 60_000 + "x"),
+    "escaped quotes": lambda: parse_object('{"a": [1,], "' + '\\"' * 90_000, "a"),
+    "thoughts": lambda: without_thoughts("<think>" * 40_000),
+    "streamed thoughts": lambda: list(visible(piece for piece in ["<think>"] + ["mm"] * 30_000)),
+    "titles": lambda: list(tex.read("\\title" + "\t" * 60_000)),
+    "citations": lambda: list(tex.read("\\cite[" * 20_000)),
+    "items of a book": lambda: list(epub.read(book("<item " + "<itemref " * 60_000))),
+    "attributes of a book": lambda: list(epub.read(book(f"<item {':' * 60_000}>"))),
+    "a paragraph of LaTeX": lambda: list(tex.read("e" * 700_000)),
+    "roles": lambda: read(".. a::\n\n" + ":" * 200_000),
+    "links": lambda: read("[" * 200_000),
+    "a head of a mail": lambda: list(mail.read(b"Subject: a\n " * 60_000)),
+    "links of Org": lambda: list(org.read("[[" * 200_000)),
+    "dates of Org": lambda: list(org.read("<2020-01-01 " * 60_000)),
+    "references of rst": lambda: list(rst.read("[a]_ " * 100_000)),
+    "mails": lambda: list(mailbox.read(b"From a\nSubject: x\n" + b"From b\n" * 120_000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_time_does_not_grow_with_the_square_of_a_text(name):
+    begun = time.perf_counter()
+    with suppress(GraphmemError, ValueError, AttributeError):  # each is told at its border
+        SLOW[name]()
+    assert time.perf_counter() - begun < SECONDS
+
+
+def test_text_without_a_word_is_not_parsed():
+    begun = time.perf_counter()
+    assert read("[" * 900_000 + "\n*").text == "[" * 900_000 + "\n*"
+    assert time.perf_counter() - begun < SECONDS
+
+
+def test_what_a_reader_of_a_format_raises_is_told(tmp_path):
+    (tmp_path / "a.tex").write_text("\\title{a}\\title" + "\t" * 60, "utf-8")
+    (tmp_path / "a.odt").write_bytes(swollen("a.odt", 900_000))
+    report = ReadReport()
+    assert list(read_records([tmp_path], report=report, options=ReadOptions())) == []
+    odt, tex = [item.reason for item in report.left_out]
+    assert "High compression ratio" in odt and "AttributeError" in tex
+
+
+@pytest.mark.parametrize("unit", ["<div>", "<blockquote>", "<font><p>", "<div></x>", "<div><svg>"])
+def test_deep_pages_are_refused_before_they_are_parsed(unit):
+    begun = time.perf_counter()
+    with pytest.raises(GraphmemError, match="nested too deeply"):
+        list(html.read(unit * (900_000 // len(unit))))
+    assert time.perf_counter() - begun < SECONDS
+
+
+def test_pages_with_many_elements_are_not_deep():
+    drawing = "<svg>" + "<path d='M0 0'/>" * 5000 + "</svg>"
+    script = "<script>x = '" + "<div>" * 5000 + "'</script>"
+    listed = "<ul>" + "<li>one<p>two<br>" * 5000 + "</ul>"
+    page = f"<body><!--{'<b>' * 5000}-->{script}{drawing}{listed}<main><p>Ada wrote.</main>"
+    begun = time.perf_counter()
+    assert "Ada wrote." in next(html.read(page)).text
+    assert time.perf_counter() - begun < SECONDS
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz", "a.json.gz", "a.csv.gz"])
+def test_packed_blanks_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(gzip.compress(b'[{"text": "Ada"},\n' + b" \n" * 2_000_000))
+    report = ReadReport()
+    list(read_records([tmp_path], report=report, options=ReadOptions()))
+    told = [item.reason for item in (*report.left_out, *report.bad_records)]
+    assert any("200 times" in reason or "expected" in reason for reason in told)
+
+
+PARTS = {
+    "a.docx": "word/document.xml",
+    "a.odt": "content.xml",
+    "a.epub": "OEBPS/c0.xhtml",
+    "a.pptx": "ppt/slides/slide1.xml",
+    "a.xlsx": "xl/worksheets/sheet1.xml",
+}
+
+
+def swollen(name, size):
+    """A document with so many blanks in its text."""
+    with zipfile.ZipFile(io.BytesIO(CASES[name][0])) as whole:
+        parts = {member: whole.read(member) for member in whole.namelist()}
+    head, mark, tail = parts[PARTS[name]].rpartition(b"</")
+    return zipped({**parts, PARTS[name]: head + b" " * size + mark + tail})
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_packed_members_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(swollen(name, 30 << 20))
+    report = ReadReport()
+    assert list(read_records([tmp_path], report=report, options=ReadOptions())) == []
+    assert "200 times" in report.left_out[0].reason
+
+
+@pytest.fixture
+def index(tmp_path):
+    path = tmp_path / "index"
+    GraphMemory.open(path, embedder="hashing").add(PASSAGES, workers=1)
+    return path
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+VIEW = f"CREATE VIEW failures AS {ENDLESS} SELECT i AS hash, i AS fingerprint, i AS error FROM n"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["DROP TABLE failures", VIEW],
+        ["CREATE TRIGGER t AFTER INSERT ON meta BEGIN DELETE FROM passages; END"],
+        ["CREATE VIRTUAL TABLE t USING fts5(x)"],
+    ],
+    ids=["view", "trigger", "module"],
+)
+def test_a_store_that_computes_is_not_opened(index, statements):
+    with closing(sqlite3.connect(index / "store.sqlite", isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
+    for opened in (Store.read, Store.open):
+        with pytest.raises(StorageError, match="graphmem never makes"):
+            opened(index / "store.sqlite")
+
+
+def put(index, name, array):
+    """An array in place of a column, in a manifest that fits it."""
+    live = live_snapshot(index)
+    np.save(live / f"{name}.npy", array)
+    manifest = json.loads((live / "manifest.json").read_text())
+    manifest["files"][f"{name}.npy"]["bytes"] = (live / f"{name}.npy").stat().st_size
+    (live / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("records_offsets", lambda a: a[:2]),
+        ("records_offsets", lambda a: a.astype(np.float64)),
+        ("dictionary_prefixes", lambda a: np.array(7, dtype=np.uint64)),
+        ("dictionary_rows", lambda a: a + 1000),
+        ("vectors", lambda a: a[:1]),
+        ("vectors", lambda a: a.astype(np.int32)),
+        ("subjects", lambda a: a + 1000),
+        ("copied", lambda a: a - 9),
+        ("context_indptr", lambda a: a[::-1].copy()),
+        ("lexical/indptr.csc.index", lambda a: a[:2]),
+        ("lexical/data.csc.index", lambda a: a.astype(np.int64)),
+    ],
+)
+def test_columns_that_do_not_fit_end_in_an_error_that_says_so(index, name, change):
+    put(index, name, change(np.load(live_snapshot(index) / f"{name}.npy")))
+    with pytest.raises(StorageError, match="damaged"):
+        memory = GraphMemory.open(index)
+        for preset in ("default", "bm25", "linearrag"):
+            memory.search("Where was the director of Alien born?", preset=preset)
+        memory.explain("Where was the director of Alien born?")
+
+
+def test_files_of_an_index_are_files_in_it(index):
+    live = live_snapshot(index)
+    manifest = json.loads((live / "manifest.json").read_text())
+    manifest["files"]["../../../x.npy"] = {"bytes": 3}
+    (index.parent / "x.npy").write_bytes(b"abc")
+    (live / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StorageError, match="damaged"):
+        GraphMemory.open(index).search("Alien")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+@pytest.mark.parametrize("name", ["CURRENT", "manifest.json", "df.npy", "lexical/vocab.index.json"])
+def test_a_pipe_in_an_index_is_not_waited_for(index, name):
+    file = index / name if name == "CURRENT" else live_snapshot(index) / name
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(GraphmemError):
+        GraphMemory.open(index).search("Alien")
