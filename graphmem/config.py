@@ -127,6 +127,10 @@ class RetrievalConfig(Options):
             integer in [0, 1000].
         fact_weight: What a standard deviation in each feature of `fact_evidence` adds to the log-
             odds of a candidate, where the index has facts; in [0, 20].
+        source_size: A source of more passages than this many times the median source weighs less;
+            0 weighs all alike; an integer in [0, 1e+06]. Against floods: see
+            `graphmem.storage.weighted`. A source is what metadata call "source", else the document,
+            else the passage.
     """
 
     route: Route = field(default="graph", metadata={"range": _ROUTES})
@@ -144,6 +148,7 @@ class RetrievalConfig(Options):
     tolerance: float = _real(1e-2, 1e-6, 1)
     candidates: int = _whole(40, 0, 1000)
     fact_weight: float = _real(0.25, 0, 20)
+    source_size: int = _whole(0, 0, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,12 +274,66 @@ def changing_table(results: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
+def flooding_table(results: dict[str, Any]) -> str:
+    """What floods cost, by defence: mean over the sets, the worst set, poisoned questions.
+
+    >>> clean = {"none": {"dense": [80.0, 0.0]}, "filter": {"dense": [80.0, 0.0]}}
+    >>> flood = {"none": {"dense": [70.0, 50.0]}, "filter": {"dense": [79.0, 0.0]}}
+    >>> two = {"a": {"": clean, "x_y": flood}, "b": {"": clean, "x_y": clean}}
+    >>> print(flooding_table({"flooded": two}))
+    | flood | defence | dense |
+    | --- | --- | --- |
+    | x y | none | -5.0, -10.0 (25) |
+    |  | filter | -0.5, -1.0 (0) |
+    """
+    sets = results["flooded"]
+    first = next(iter(sets.values()))
+    presets = list(first[""]["none"])
+    lines = [["flood", "defence", *presets], ["---"] * (2 + len(presets))]
+    for flood in [name for name in first if name]:
+        for place, defence in enumerate(first[flood]):
+            cells = []
+            for preset in presets:
+                before = [found[""]["none"][preset][0] for found in sets.values()]
+                after = [found[flood][defence][preset] for found in sets.values()]
+                lost = [a[0] - b for a, b in zip(after, before, strict=True)]
+                poisoned = sum(a[1] for a in after) / len(after)
+                mean = sum(lost) / len(lost)
+                cells.append(f"{mean:+.1f}, {min(lost):+.1f} ({poisoned:.0f})")
+            lines.append(["" if place else flood.replace("_", " "), defence, *cells])
+    return _markdown(lines).replace("+0.0", "0.0").replace("-0.0", "0.0")
+
+
+def honest_table(results: dict[str, Any]) -> str:
+    """Recall@5 without a flood, without and with a defence.
+
+    >>> scores = {"none": {"dense": [80.0, 0.0]}, "size 9": {"dense": [79.0, 0.0]}}
+    >>> flooded = {"a": {"": {**scores, "filter": {}}}}
+    >>> print(honest_table({"flooded": flooded, "honest": {"b+c": {"c": scores}}}))
+    | questions of | among | dense |
+    | --- | --- | --- |
+    | a | its own | 80.0, 79.0 |
+    | c | b+c | 80.0, 79.0 |
+    """
+    rows = [(name, "its own", found[""]) for name, found in results["flooded"].items()]
+    for sets, by_set in results["honest"].items():
+        rows += [(s, "its own" if s == sets else sets, found) for s, found in by_set.items()]
+    presets = list(rows[0][2]["none"])
+    lines = [["questions of", "among", *presets], ["---"] * (2 + len(presets))]
+    for name, among, found in rows:
+        both = list(found.values())[:2]
+        lines.append([name, among, *(", ".join(f"{d[p][0]:.1f}" for d in both) for p in presets)])
+    return _markdown(lines)
+
+
 TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "baselines": (baselines_table, BASELINES),
     "ablation": (ablation_table, RESULTS / "ablation.json"),
     "retrieval": (other_sets_table, RESULTS / "retrieval.json"),
     "benchmarks": (benchmark_table, RESULTS / "benchmarks.json"),
     "changing": (changing_table, RESULTS / "benchmarks.json"),
+    "flooding": (flooding_table, RESULTS / "flooding.json"),
+    "honest": (honest_table, RESULTS / "flooding.json"),
     "second_stage": (second_stage_table, SECOND_STAGE),
     "overview": (overview_table, SECOND_STAGE),
 }

@@ -253,7 +253,7 @@ def _walk_to_passages(retriever: Retriever, trace: Trace, config: SearchConfig) 
         return trace.walk.walk
     if not isinstance(trace.walk, NameWalk) or not isinstance(config, RetrievalConfig):
         return None
-    snapshot = retriever.snapshot
+    snapshot = retriever.weighed(config).snapshot
     return Walk(
         snapshot.adjacency,
         trace.walk.seeds.restart_vector(snapshot.entities, snapshot.passages),

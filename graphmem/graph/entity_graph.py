@@ -312,18 +312,36 @@ def _shared_first(graph: KnowledgeGraph) -> KnowledgeGraph:
 
 
 def context_weights(
-    edges: ContextEdges, entities: int, passages: int, subject_weight: float = SUBJECT_WEIGHT
+    edges: ContextEdges,
+    entities: int,
+    passages: int,
+    subject_weight: float = SUBJECT_WEIGHT,
+    prior: NDArray[np.float32] | None = None,
 ) -> csr_array:
     """Weight of every context edge: log(1 + tf) log(1 + N/df), times `subject_weight` for subjects.
+
+    Where passages weigh differently, `prior` of each, float32 [P], the weight of an edge is that of
+    its passage times this, and df counts them by weight.
 
     Returns:
         float32 CSR [entities, passages].
     """
     df = np.bincount(edges.entities, minlength=entities)
-    weight = np.log1p(edges.counts) * np.log1p(passages / df[edges.entities])
+    counted = df if prior is None else weighted_df(edges, entities, prior)
+    weight = np.log1p(edges.counts) * np.log1p(passages / counted[edges.entities])
     weight = np.where(edges.subjects, weight * subject_weight, weight).astype(np.float32)
+    if prior is not None:
+        weight *= prior[edges.passages]
     indptr = np.concatenate([[0], np.cumsum(df)]).astype(np.int32)
     return csr_array((weight, edges.passages, indptr), shape=(entities, passages))
+
+
+def weighted_df(
+    edges: ContextEdges, entities: int, prior: NDArray[np.float32]
+) -> NDArray[np.int32]:
+    """Number of passages of every entity by their weight, rounded, at least 1, int32 [E]."""
+    weight = np.bincount(edges.entities, prior[edges.passages], minlength=entities)
+    return np.maximum(np.rint(weight), 1).astype(np.int32)
 
 
 def select_edges(

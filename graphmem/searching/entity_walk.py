@@ -25,11 +25,18 @@ from graphmem.searching.candidates import Candidates
 from graphmem.searching.fact_evidence import FACT_FEATURES, fact_evidence
 from graphmem.searching.hipporag import FactSearcher
 from graphmem.searching.searcher import NO_ROWS, Asked
-from graphmem.searching.second_stage import TreeEnsemble, load_model, mixed_log_odds, rerank
+from graphmem.searching.second_stage import (
+    TreeEnsemble,
+    load_model,
+    mixed_log_odds,
+    not_lifted,
+    rerank,
+)
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import NameWalk, SecondStage, Trace
 from graphmem.searching.walk_evidence import walk_evidence
 from graphmem.storage.snapshot import Snapshot
+from graphmem.storage.weighted import weighed
 
 _RARE = 10  # passages; a name of more is well known, and another word is another name
 _NOTHING = np.zeros(0, dtype=np.float32)
@@ -65,6 +72,8 @@ class NameSearcher:
             if candidates is not None and isinstance(trace.walk, NameWalk):
                 (rows, names), part, stated = next(second)
                 log_odds = mixed_log_odds(part, rows, config.specificity_half) + stated.sum(axis=1)
+                if self._snapshot.prior is not None:
+                    log_odds = not_lifted(log_odds, self._snapshot.prior[candidates.rows])
                 stage = SecondStage(candidates.rows, rows, stated, names)
                 trace = replace(
                     trace,
@@ -155,7 +164,8 @@ class NameSearcher:
         self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
     ) -> Trace:
         words = _scaled(self.lexical(question), config.nameless_words)
-        return Trace(question, "dense", cosine + words, NO_ROWS)
+        scores = weighed(cosine + words, self._snapshot.prior)
+        return Trace(question, "dense", scores, NO_ROWS)
 
     def _walk(
         self,
@@ -168,7 +178,7 @@ class NameSearcher:
         snapshot = self._snapshot
         lexical = [self.lexical(question) for question in questions]
         seeds = [
-            choose_seeds(found.entities, snapshot.df, cosine, words, config)
+            choose_seeds(found.entities, snapshot.df, cosine, words, config, snapshot.prior)
             for found, cosine, words in zip(linked, cosines, lexical, strict=True)
         ]
         rests = [self.lexical(found.rest) for found in linked]
@@ -212,7 +222,9 @@ class NameSearcher:
         """
         liking = np.float32(config.preference) * cosines
         for row, rest in zip(liking, rests, strict=True):
-            row += _scaled(rest, config.word_preference)
+            # The best is that of passages that weigh something; none counts for more.
+            best = weighed(rest, self._snapshot.prior).max(initial=0)
+            row += _scaled(np.minimum(rest, best), config.word_preference)
         preference: NDArray[np.float32] = np.exp(liking)
         return preference
 

@@ -34,6 +34,7 @@ from graphmem.searching.searcher import NO_ROWS, Asked, DenseSearcher, Searcher
 from graphmem.searching.trace import Trace
 from graphmem.searching.word_search import FusionSearcher, LexicalSearcher
 from graphmem.storage.snapshot import Snapshot
+from graphmem.storage.weighted import weigh_sources
 from graphmem.types import Hit, Passage, Ranking
 
 _EMBEDDED = 128
@@ -62,6 +63,7 @@ class Retriever:
         self.snapshot = snapshot
         self.embedder = embedder
         self.fact_filter = fact_filter
+        self._weighed: tuple[int, Retriever] | None = None  # the last `source_size`, and for it
 
     def search(self, questions: Sequence[str], k: int, config: SearchConfig) -> list[Ranking]:
         """The best `k` passages for every question (fewer where the index holds fewer).
@@ -166,7 +168,19 @@ class Retriever:
 
     def _searcher(self, config: SearchConfig) -> Searcher[Any]:
         kind = config.route if isinstance(config, RetrievalConfig) else type(config)
-        return SEARCHERS[kind](self)
+        return SEARCHERS[kind](self.weighed(config))
+
+    def weighed(self, config: SearchConfig) -> Retriever:
+        """What scores by a configuration: this, or one of the same rows with sources weighed."""
+        size = config.source_size if isinstance(config, RetrievalConfig) else 0
+        if not size or not self.snapshot.passages:
+            return self
+        kept = self._weighed
+        if kept is None or kept[0] != size:
+            # Threads that meet here make the same.
+            snapshot = weigh_sources(self.snapshot, size)
+            kept = self._weighed = size, Retriever(snapshot, self.embedder, self.fact_filter)
+        return kept[1]
 
     def candidates(
         self, questions: Sequence[str], config: RetrievalConfig
@@ -249,7 +263,7 @@ _NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
 
 SEARCHERS: Final[Mapping[str | type, Callable[[Retriever], Searcher[Any]]]] = {
     "graph": lambda r: r.names,
-    "dense": lambda r: DenseSearcher(),
+    "dense": lambda r: DenseSearcher(r.snapshot),
     "lexical": lambda r: LexicalSearcher(r.snapshot),
     FusionConfig: lambda r: FusionSearcher(r.snapshot),
     LinearRagConfig: lambda r: LinearRagSearcher(r.linear, r.names.link),

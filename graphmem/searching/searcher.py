@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.searching.trace import Trace
+from graphmem.storage.snapshot import Snapshot
+from graphmem.storage.weighted import weighed
 
 Config = TypeVar("Config", contravariant=True)
 NO_ROWS: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
@@ -48,7 +50,12 @@ class Searcher(Protocol[Config]):
 class DenseSearcher:
     """By vectors alone: the score is the cosine."""
 
+    def __init__(self, snapshot: Snapshot) -> None:
+        """Take the index."""
+        self._snapshot = snapshot
+
     def trace(self, asked: Asked, config: Any) -> list[Trace]:
         """Score all passages."""
+        prior = self._snapshot.prior
         both = zip(asked.questions, asked.cosines, strict=True)
-        return [Trace(question, "dense", cosine, NO_ROWS) for question, cosine in both]
+        return [Trace(q, "dense", weighed(cosine, prior), NO_ROWS) for q, cosine in both]

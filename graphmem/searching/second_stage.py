@@ -111,6 +111,21 @@ def mixed_log_odds(
     return mixed
 
 
+def not_lifted(log_odds: NDArray[np.float32], prior: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-odds by which no candidate that weighs less than 1 passes one that was better, [n].
+
+    A text that was written to be found looks as relevant as it likes, and the trees see no weight.
+
+    Args:
+        log_odds: Of the candidates, best first by the walk, float32 [n].
+        prior: What each weighs, float32 [n].
+
+    >>> not_lifted(np.array([1, -1, 5, 2.0]), np.array([1, 1, 0.1, 1])).tolist()
+    [1.0, -1.0, -1.0, 2.0]
+    """
+    return np.where(prior < 1, np.minimum.accumulate(log_odds), log_odds)
+
+
 def rerank(
     candidates: Candidates, log_odds: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> NDArray[np.float32]:

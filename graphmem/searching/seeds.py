@@ -40,6 +40,7 @@ def choose_seeds(
     cosine: NDArray[np.float32],
     lexical: NDArray[np.float32],
     config: RetrievalConfig,
+    prior: NDArray[np.float32] | None = None,
 ) -> Seeds:
     """Weigh the entities of a question and the passages it resembles.
 
@@ -49,6 +50,7 @@ def choose_seeds(
         cosine: Similarity of every passage to the question, float32 [P], P >= 1.
         lexical: BM25 of every passage, >= 0, float32 [P].
         config: Shares and powers.
+        prior: Weight of every passage before anything is asked, > 0, float32 [P]; None is 1.
     """
     share = 0.0
     entity_weights = np.zeros(0, dtype=np.float32)
@@ -67,6 +69,8 @@ def choose_seeds(
         if part > 0:
             rows = top_rows(scores, config.passage_seeds)
             sharpened = min_max(scores, rows) ** np.float32(power)
+            if prior is not None:
+                sharpened *= prior[rows]
             passage_part[rows] += np.float32(part) * sharpened / sharpened.sum()
     rows = np.flatnonzero(passage_part)
     return Seeds(entities, entity_weights, rows, np.float32(1 - share) * passage_part[rows])

@@ -9,6 +9,7 @@ from graphmem.searching.scores import reciprocal_rank_fusion
 from graphmem.searching.searcher import NO_ROWS, Asked
 from graphmem.searching.trace import Trace
 from graphmem.storage.snapshot import Snapshot
+from graphmem.storage.weighted import weighed
 
 
 class LexicalSearcher:
@@ -21,7 +22,12 @@ class LexicalSearcher:
     def trace(self, asked: Asked, config: Any) -> list[Trace]:
         """Score all passages; vectors and cosines are not looked at."""
         lexical, passages = self._snapshot.lexical, self._snapshot.passages
-        return [Trace(q, "lexical", lexical.scores(q, passages), NO_ROWS) for q in asked.questions]
+        prior = self._snapshot.prior
+        scores = (weighed(lexical.scores(q, passages), prior) for q in asked.questions)
+        return [
+            Trace(q, "lexical", found, NO_ROWS)
+            for q, found in zip(asked.questions, scores, strict=True)
+        ]
 
 
 class FusionSearcher:

@@ -68,7 +68,11 @@ class Snapshot:
         entities: Number of entities E.
         passages: Number of passages P.
         lexical: BM25 over the passages.
+        prior: What every passage weighs before anything is asked, in (0, 1], float32 [P]; None
+            where all weigh 1 (else see `storage.weighted`).
     """
+
+    prior: NDArray[np.float32] | None = None
 
     def __init__(self, folder: Path) -> None:
         """Map the columns; use `current.open_current` to find the live snapshot.
@@ -244,6 +248,13 @@ class Snapshot:
         """Metadata of every passage, P; reads all records once."""
         return [self.passage(row).metadata for row in range(self.passages)]
 
+    @cached_property
+    def sources(self) -> NDArray[np.int32]:
+        """Number of every passage's source (`source_of`), int32 [P]; reads all records once."""
+        names = [source_of(self.passage(row)) for row in range(self.passages)]
+        places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+        return np.array([places[name] for name in names], dtype=np.int32)
+
     def size(self, under: str = "") -> int:
         """Bytes on disk, of all columns or of those whose names begin with `under`."""
         files = [item for part in self.parts for item in part.manifest["files"].items()]
@@ -334,6 +345,20 @@ def write_columns(
 def lexical_texts(passages: Iterable[Passage]) -> list[str]:
     """What BM25 reads of each passage."""
     return [f"{said.title} {said.text}" for said in map(as_read, passages)]
+
+
+def source_of(passage: Passage) -> tuple[str, str]:
+    """Who says it: what its metadata call "source", else its document, else itself.
+
+    >>> source_of(Passage("1", "Ada.", metadata={"source": "a.example"}))
+    ('source', '"a.example"')
+    >>> source_of(Passage("2#0", "Ada.", document="2")), source_of(Passage("3", "Ada."))
+    (('document', '2'), ('document', '3'))
+    """
+    named = passage.metadata.get("source")
+    if named not in (None, ""):
+        return "source", json.dumps(named, sort_keys=True)
+    return "document", passage.document or passage.id
 
 
 def id_keys(passages: Sequence[Passage]) -> NDArray[np.int64]:
