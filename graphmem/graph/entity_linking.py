@@ -189,12 +189,13 @@ def _with_days(dictionary: EntityDictionary, hasher: TokenHasher, question: str)
 def _mark_identifiers(questions: Sequence[str], columns: TokenColumns) -> None:
     """Let identifiers count as names, also in small letters."""
     for row, question in enumerate(map(compatible, questions)):
-        for start, end in find_identifiers(question):
-            first = columns.offsets[row]
-            places = [
-                i for i, (a, b) in enumerate(token_spans(question)) if start <= a and b <= end
-            ]
-            columns.marked[first + np.array(places, dtype=np.int64)] = True
+        identifiers = find_identifiers(question)
+        if not identifiers:
+            continue
+        starts, ends = np.array(token_spans(question), dtype=np.int64).reshape(-1, 2).T
+        marked = columns.marked[columns.offsets[row] :][: starts.size]
+        for start, end in identifiers:
+            marked[np.searchsorted(starts, start) : np.searchsorted(ends, end, "right")] = True
 
 
 def _is_shouted(question: str) -> bool:

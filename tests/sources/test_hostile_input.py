@@ -19,7 +19,9 @@ from graphmem import GraphMemory, Passage
 from graphmem.answering.reader import Reader
 from graphmem.base.text import tokens
 from graphmem.errors import GraphmemError, StorageError
-from graphmem.graph.entity_graph import subject_name
+from graphmem.graph.entity_dictionary import TokenHasher
+from graphmem.graph.entity_graph import assemble_graph, subject_name
+from graphmem.graph.entity_linking import link_questions
 from graphmem.llm.scripted import ScriptedChat
 from graphmem.llm.structured_output import parse_object, visible, without_thoughts
 from graphmem.sources.files import read_records
@@ -27,18 +29,23 @@ from graphmem.sources.formats import epub, html, mail, mailbox, org, rst, tex
 from graphmem.sources.markup import read
 from graphmem.sources.options import ReadOptions, ReadReport
 from graphmem.storage.store import Store
-from graphmem.types import Hit
+from graphmem.types import Extraction, Hit
 
 PASSAGES = [
     Passage("1", "Alien is a film by Ridley Scott.", "Alien"),
     Passage("2", "Ridley Scott was born in South Shields.", "Ridley Scott"),
 ]
-SECONDS = 8.0
-"""For what took minutes, or grew with the square of its length."""
+SECONDS = 20.0
+"""Of the processor, for what takes a second and took minutes: a guard against what never ends."""
 
 
 def from_prose(text):
     return list(Reader(ScriptedChat([text])).stream("Who?", [Hit(1, 1.0, PASSAGES[0])]))
+
+
+def linked(question):
+    graph = assemble_graph(PASSAGES, [Extraction(("Ridley Scott",)) for _ in PASSAGES])
+    return link_questions(graph.dictionary, TokenHasher(), [question])
 
 
 def book(package):
@@ -68,22 +75,23 @@ SLOW = {
     "links of Org": lambda: list(org.read("[[" * 200_000)),
     "dates of Org": lambda: list(org.read("<2020-01-01 " * 60_000)),
     "references of rst": lambda: list(rst.read("[a]_ " * 100_000)),
+    "paths in a question": lambda: linked("../../x " * 6_000),
     "mails": lambda: list(mailbox.read(b"From a\nSubject: x\n" + b"From b\n" * 120_000)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SLOW)
 def test_time_does_not_grow_with_the_square_of_a_text(name):
-    begun = time.perf_counter()
+    begun = time.process_time()
     with suppress(GraphmemError, ValueError, AttributeError):  # each is told at its border
         SLOW[name]()
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 def test_text_without_a_word_is_not_parsed():
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert read("[" * 900_000 + "\n*").text == "[" * 900_000 + "\n*"
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 def test_what_a_reader_of_a_format_raises_is_told(tmp_path):
@@ -97,10 +105,10 @@ def test_what_a_reader_of_a_format_raises_is_told(tmp_path):
 
 @pytest.mark.parametrize("unit", ["<div>", "<blockquote>", "<font><p>", "<div></x>", "<div><svg>"])
 def test_deep_pages_are_refused_before_they_are_parsed(unit):
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(GraphmemError, match="nested too deeply"):
         list(html.read(unit * (900_000 // len(unit))))
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 def test_pages_with_many_elements_are_not_deep():
@@ -108,9 +116,9 @@ def test_pages_with_many_elements_are_not_deep():
     script = "<script>x = '" + "<div>" * 5000 + "'</script>"
     listed = "<ul>" + "<li>one<p>two<br>" * 5000 + "</ul>"
     page = f"<body><!--{'<b>' * 5000}-->{script}{drawing}{listed}<main><p>Ada wrote.</main>"
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert "Ada wrote." in next(html.read(page)).text
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz", "a.json.gz", "a.csv.gz"])
