@@ -2,6 +2,7 @@
 
     python pipelines/hard_setting.py --indexes /tmp/indexes
     python pipelines/hard_setting.py --indexes /tmp/indexes --sizes 5000 15000 0 --record
+    python pipelines/hard_setting.py --indexes /tmp/indexes --sizes 8000 --check
 
 A corpus of some hundred passages says little about one of 46,000. So the corpora of the sets are
 joined with that of wiki_43k; passages of one text are one passage, whoever has it, and a gold id
@@ -13,6 +14,9 @@ are folded into the best one. An index is kept under a key of its texts, and use
 
 With --late, all is indexed without the gold passages, and these come then: the worst case of a
 snapshot that is extended (`graphmem.indexing.extending`).
+
+With --check, recall@5 must be within the bounds of pipelines/expected/hard_setting.json, which are
+of one size that `.ci/run` can afford: the exit code is 1 where it is not.
 
 Recall of 2, 5 and 10 in percent goes to standard output; --record keeps it in
 pipelines/results/hard_setting.json. All 47,000 passages take half an hour on two cores to index.
@@ -37,6 +41,7 @@ from graphmem import GraphMemory, Passage
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RESULTS = Path(__file__).with_name("results") / "hard_setting.json"
+EXPECTED = Path(__file__).with_name("expected") / "hard_setting.json"
 SETS = ("musique_train100", "musique_train70", "hotpot_train100", "2wiki_dev146")
 DISTRACTORS = "wiki_43k"
 PRESETS = ("walk", "default", "dense", "bm25")
@@ -71,6 +76,7 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", type=int, default=[0], help="passages; 0: all")
     parser.add_argument("--late", action="store_true", help="let the gold passages come last")
     parser.add_argument("--record", action="store_true", help=f"keep the figures in {RESULTS}")
+    parser.add_argument("--check", action="store_true", help=f"compare with {EXPECTED}")
     arguments = parser.parse_args()
     arguments.indexes.mkdir(parents=True, exist_ok=True)
     found = {}
@@ -87,7 +93,23 @@ def main() -> int:
         print(table(len(corpus.passages), scores), flush=True)
     if arguments.record:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return 0
+    outside = list(failures(found)) if arguments.check else []
+    if arguments.check:
+        print("\n".join(outside) or "all within their bounds")
+    return 1 if outside else 0
+
+
+def failures(found: Mapping[str, Mapping[str, Mapping[str, Recalls]]]) -> Iterable[str]:
+    """What is not within its bounds, or was not measured; by number of passages, set and preset."""
+    for passages, sets in json.loads(EXPECTED.read_text("utf-8")).items():
+        for name, presets in sets.items():
+            for preset, (low, high) in presets.items():
+                scores = found.get(passages, {}).get(name, {}).get(preset, {})
+                value = scores.get("recall@5", -1.0)
+                if not low <= value <= high:
+                    yield (
+                        f"{name} among {passages}, {preset}: recall@5 {value} not {low} to {high}"
+                    )
 
 
 def with_gold_late(

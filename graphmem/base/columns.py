@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from graphmem.errors import StorageError
 
+_SMALL = 1 << 16  # bytes of a column that is read, not mapped
 _HEADER = regex.compile(
     rb"\{'descr': '([<|][biuf][1248])', 'fortran_order': False, "
     rb"'shape': \(([0-9, ]{0,60})\), \} *\n"
@@ -173,7 +175,9 @@ def _write_bytes_header(stream: IO[bytes], count: int) -> None:
 
 
 def map_array(file: Path) -> NDArray[Any]:
-    """Map a .npy file of numbers or truth values, as `np.save` writes them, from disk.
+    """Map a .npy file of numbers or truth values, as `np.save` writes them, from disk; read-only.
+
+    A small one is read: a mapping holds a file open, and an index has some thirty columns.
 
     `np.load` reads the header as Python, which takes what no array of ours has, and which Python
     3.11 cannot do in two threads at once (python/cpython#106905: a SystemError).
@@ -187,12 +191,15 @@ def map_array(file: Path) -> NDArray[Any]:
             raise ValueError("no array of version 1.0")
         length = int.from_bytes(stream.read(2), "little")
         header = _HEADER.fullmatch(stream.read(length))
-    if header is None:
-        raise ValueError("no header of a plain array")
-    dtype = np.dtype(header[1].decode())
-    shape = tuple(int(size) for size in header[2].replace(b",", b" ").split())
-    if 0 in shape:
-        return np.zeros(shape, dtype=dtype)
+        if header is None:
+            raise ValueError("no header of a plain array")
+        dtype = np.dtype(header[1].decode())
+        shape = tuple(int(size) for size in header[2].replace(b",", b" ").split())
+        if 0 in shape:
+            return np.zeros(shape, dtype=dtype)
+        count = math.prod(shape)
+        if count * dtype.itemsize <= _SMALL:
+            return np.frombuffer(stream.read(), dtype, count).reshape(shape)
     # A plain view of the mapping: numpy's memmap class makes every small access slower.
     return np.asarray(np.memmap(file, dtype, "r", 10 + length, shape))
 

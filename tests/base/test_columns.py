@@ -45,7 +45,7 @@ def test_strings_are_not_held_while_they_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["<f4", "<i8", "<u8", "|u1", "|b1", "<i4"])
-@pytest.mark.parametrize("shape", [(0,), (5,), (3, 4), (0, 4), ()])
+@pytest.mark.parametrize("shape", [(0,), (5,), (3, 4), (0, 4), (), (400, 200)])
 def test_arrays_are_mapped_as_numpy_saves_them(tmp_path, dtype, shape):
     array = np.ones(shape, dtype=dtype)
     np.save(tmp_path / "a.npy", array)

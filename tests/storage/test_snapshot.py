@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from worlds import TINY, TINY_NAMES, ScriptedExtractor, island_world, live_snapshot
 
+from graphmem import GraphMemory
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_graph import assemble_graph, context_weights
 from graphmem.storage.bm25 import LexicalIndex
@@ -307,3 +309,14 @@ def test_a_writer_that_removes_the_snapshot_while_it_is_opened(write, monkeypatc
 
     monkeypatch.setattr(module, "read_manifest", replaced)
     assert open_current(index).passages == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_small_memories_hold_no_file_open(tmp_path):
+    """A process may hold some hundreds of them, in namespaces say."""
+    memory = GraphMemory.open(tmp_path / "i", embedder="hashing")
+    memory.add([Passage(str(i), f"Ada met Bo {i}.") for i in range(20)])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    held = [GraphMemory.open(tmp_path / "i", embedder="hashing") for _ in range(10)]
+    assert all(one.search("Who met Bo?").hits for one in held)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
