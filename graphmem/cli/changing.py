@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from graphmem.base.layout import shown
 from graphmem.cli.options import refuse_ignored, with_index, with_namespace, with_where
 from graphmem.errors import ExitCode
 from graphmem.rendering import json as render_json
@@ -72,7 +73,7 @@ def delete_command(
         said = {"deleted": report.deleted, "passages": report.passages, "entities": report.entities}
         click.echo(render_json.json_text(said))
         return
-    name = render.plain(str(index))
+    name = render.plain(shown(index))
     click.echo(
         f"{name}: {report.deleted:,} passages deleted; {report.passages:,} passages, "
         f"{report.entities:,} entities"
@@ -101,7 +102,7 @@ def compact_command(index: Path, wait: float, as_json: bool) -> None:
         return
     answers = f" and {done.answers:,} kept answers" if done.answers else ""
     click.echo(
-        f"{render.plain(str(index))}: {done.removed:,} extractions and vectors{answers} removed; "
+        f"{render.plain(shown(index))}: {done.removed:,} extractions and vectors{answers} removed; "
         f"{done.bytes_before:,} bytes before, {done.bytes_after:,} now"
     )
 

@@ -357,7 +357,7 @@ def search_command(
             click.echo(render.ranking_text(ranking))
             click.echo(render_llm.queries_text(asked_for), nl=False)
         if where and not ranking.hits:
-            click.echo("searched among the passages that --where chooses", err=True)
+            click.echo("searched among what --where, --since and --as-of choose", err=True)
         return
     from graphmem.evaluation.runs.trec import read_questions, search_all, write_run
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.layout import STORE
+from graphmem.base.layout import STORE, shown
 from graphmem.embedding.checked import check_width, checked_vectors
 from graphmem.errors import (
     BudgetExceeded,
@@ -145,8 +145,8 @@ def index_passages(
         report = report_of(index, store, changed)
         if work.stopped is not None:
             raise BudgetExceeded(
-                f"{index}: {report.passages} of {store.count()} passages are extracted and can "
-                f"be searched; {work.stopped}"
+                f"{shown(index)}: {report.passages} of {store.count()} passages are extracted and "
+                f"can be searched; {work.stopped}"
             )
         return replace(
             report,
@@ -179,10 +179,10 @@ def _check_some_complete(
     if not waiting or store.passages(extractor.fingerprint):
         return
     if work.stopped is not None:
-        raise BudgetExceeded(f"{index}: no passage is extracted yet; {work.stopped}")
+        raise BudgetExceeded(f"{shown(index)}: no passage is extracted yet; {work.stopped}")
     failures = list(store.failures(extractor.fingerprint).values())
     raise ExtractionError(
-        f"{index}: no passage could be extracted; the first of {len(failures)} failures: "
+        f"{shown(index)}: no passage could be extracted; the first of {len(failures)} failures: "
         f"{failures[0] if failures else 'none is recorded'}"
     )
 
@@ -210,11 +210,11 @@ def check_fingerprints(
             continue
         if settings and meta.get(f"{part}_spec") and settings.items() <= meta.items():
             raise IndexMismatchError(
-                f"{index}: made with another version of the same {part}, {found}, now "
+                f"{shown(index)}: made with another version of the same {part}, {found}, now "
                 f"{fingerprint}: make a new index, and remove this one then: {_command(meta)}"
             )
         raise IndexMismatchError(
-            f"{index}: made with the {part} {found}, not {fingerprint}: "
+            f"{shown(index)}: made with the {part} {found}, not {fingerprint}: "
             f"use the {part} it was made with, or index the sources into a new folder"
         )
 

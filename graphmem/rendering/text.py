@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
+from graphmem.base.layout import shown
 from graphmem.types import Hit, Ranking
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def plain(text: str) -> str:
 def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
     """One paragraph on what an index run did."""
     lines = [
-        f"{plain(str(index))}: {report.passages:,} passages, {report.entities:,} entities"
+        f"{plain(shown(index))}: {report.passages:,} passages, {report.entities:,} entities"
         + ("" if report.changed else " (nothing new)"),
         f"read {read.records:,} records in {read.files:,} files; {report.added:,} passages added, "
         f"{report.replaced:,} replaced, {report.deleted:,} deleted, "
@@ -71,7 +72,7 @@ def verified_text(index: Path, found: Verified, before: int) -> str:
         found: What was found, at the end.
         before: Number of problems before a repair, 0 without one.
     """
-    name = plain(str(index))
+    name = plain(shown(index))
     lines = [
         f"{plain(p.place)}: {plain(p.what)}\n  mended by: {p.mended_by}" for p in found.problems
     ]

@@ -144,7 +144,10 @@ def test_the_commands(tmp_path):
     for name, text in (("a", "Ada Byron lives in London."), ("b", "Ada Byron lives in Ockham.")):
         source = tmp_path / f"{name}.jsonl"
         source.write_text(json.dumps({"id": "1", "text": text}) + "\n")
-        run("index", source, "--index", index, "--namespace", name, "--embedder", "hashing")
+        options = ("--namespace", name, "--embedder", "hashing")
+        assert (
+            f"namespace '{name}': 1 pass" in run("index", source, "--index", index, *options).stdout
+        )
     for name, place in (("a", "London"), ("b", "Ockham")):
         for command in (
             ("search", index, QUESTION),

@@ -230,7 +230,7 @@ def test_on_the_command_line(tmp_path):
     questions = write_lines(tmp_path / "q.jsonl", [{"id": "q", "question": "Whom did Ada meet?"}])
     run("search", index, "--queries", questions, "--run", tmp_path / "r", "--where", "by=a")
     assert [line.split()[2] for line in (tmp_path / "r").read_text().splitlines()] == ["1"]
-    assert "that --where chooses" in run("search", index, "Ada?", "--where", "by=z").output
+    assert "among what --where" in run("search", index, "Ada?", "--where", "by=z").output
     assert "$near" in run("search", index, "Ada?", "--where", '{"a":{"$near":1}}', code=2).output
     run("delete", index, "--where", "year<1850")
     assert found() == ["2", "3"]
