@@ -11,14 +11,19 @@ from graphmem.storage.snapshot import Snapshot
 
 
 def index_statistics(index: Path, snapshot: Snapshot) -> dict[str, Any]:
-    """Counts, degrees, sizes in bytes, and fingerprints, as JSON values."""
+    """Counts, degrees, sizes in bytes, and fingerprints, as JSON values.
+
+    Passages beside are those of the extension of a snapshot, until all is assembled anew.
+    """
     manifest = snapshot.manifest
     df = snapshot.df
     per_passage = np.bincount(snapshot.graph.weights.indices, minlength=snapshot.passages)
     sentences = snapshot.sentences
+    extension, *base = snapshot.parts
     files = [file for file in index.iterdir() if file.is_file()]
     return {
         "passages": snapshot.passages,
+        "passages_beside": extension.array("id_keys").size if base else 0,
         "passages_missing": manifest.get("missing", 0),
         "passages_failed": manifest.get("failed", 0),
         "entities": snapshot.entities,

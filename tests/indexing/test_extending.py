@@ -70,6 +70,10 @@ def test_what_comes_is_found_by_every_preset_and_the_snapshot_stays(memory):
     # It leads on from what was there, by a name that both have.
     assert "new" in found(memory, "Who left the place that lies near Isle Aab?", preset="walk")
     assert memory.verify().problems == []
+    numbers = memory.stats()
+    assert (numbers["passages"], numbers["passages_beside"]) == (SMALLEST + 1, 1)
+    memory.compact()
+    assert memory.stats()["passages_beside"] == 0
 
 
 @pytest.mark.parametrize("preset", NO_FACTS)
