@@ -208,4 +208,4 @@ def namespaces_command(index: Path, drop: str | None, wait: float, as_json: bool
     if as_json:
         click.echo(render_json.json_text(names))
     else:
-        click.echo("\n".join(map(render.plain, names)) or "no namespaces", err=not names)
+        click.echo("\n".join(map(render.plain, names)) or "no namespaces")

@@ -161,7 +161,7 @@ def test_the_commands(tmp_path):
     run("delete", index, "--namespace", "a", "--id", "1")
     run("compact", index, "--namespace", "a")
     assert json.loads(run("namespaces", index, "--drop", "b", "--json").stdout) == ["a"]
-    assert "no namespaces" in run("namespaces", tmp_path).stderr
+    assert "no namespaces" in run("namespaces", tmp_path).stdout
     assert "namespace is a name" in run("stats", index, "--namespace", " ", code=2).stderr
     assert run("search", index, "Who?", "--namespace", "b", code=2).stderr.count("\n") == 1
 
