@@ -225,7 +225,8 @@ def passages_of(index: Path) -> dict[Path, list[str]]:
 def left_out(report: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The reason for each file or record that is named as left out, by relative path."""
     named: dict[str, str] = {}
-    for item in (*report["left_out"], *report["bad_records"], *report["other_files"]):
+    lists = ("left_out", "bad_records", "other_files", "empty_files")
+    for item in (item for name in lists for item in report[name]):
         path = Path(item["path"]).relative_to(folder).as_posix()
         named.setdefault(path, item["reason"] + (f"; {item['hint']}" if item["hint"] else ""))
     return named

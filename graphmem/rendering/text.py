@@ -54,7 +54,7 @@ def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
     if read.skipped_empty or read.skipped_files:
         lines.append(
             f"skipped: {read.skipped_empty:,} records without text, "
-            f"{read.skipped_files:,} files of other types (--verbose names them)"
+            f"{read.skipped_files:,} files of other types (--json names them)"
         )
     if read.encodings:
         names = Counter(read.encodings.values())

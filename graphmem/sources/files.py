@@ -295,7 +295,9 @@ def _read_all(
         if _good(report) == before:
             if report.skipped_records > skipped:  # no record of it was any good
                 _leave_out_records(file, report, skipped)
-            elif file.named:
+                continue
+            report.empty_files.append(LeftOut(str(file.path), "no text in it"))
+            if file.named:
                 logger.warning("%s: no text in it", without_surrogates(ascii_path(file.path)))
 
 
