@@ -2,11 +2,11 @@
 
     python pipelines/mixed_folder.py --record
 
-Gathers files of any ending out of the packages of the running Python that have a permissive licence,
-at most some of each ending and always the same ones, adds some that are unfit (a truncated PDF,
-random bytes, a zip file named .docx, ...), and indexes the folder through the command line. Then
-every file must have a passage in the index or be named among what was left out, and lines of every
-file of plain text must be found by their words, with preset bm25.
+Gathers files of any ending out of the packages of the running Python that have a permissive
+licence, at most some of each ending and always the same ones, adds some that are unfit (a truncated
+PDF, random bytes, a zip file named .docx, ...), and indexes the folder through the command line.
+Then every file must have a passage in the index or be named among what was left out, and lines of
+every file of plain text must be found by their words, with preset bm25.
 
 A JSON object goes to standard output; --record keeps it in pipelines/results/mixed_folder.json. The
 exit code is 1 where something was lost without a word.
@@ -47,7 +47,7 @@ PERMISSIVE = re.compile(
     r"\b|\b0?BSD-",
     re.IGNORECASE,
 )
-_OTHER = re.compile(r"GPL|MPL|Mozilla|EUPL|CDDL|CC-BY|Proprietary", re.IGNORECASE)
+_OTHER = re.compile(r"GPL|MPL|GNU|Mozilla|EUPL|CDDL|CC-BY|Proprietary", re.IGNORECASE)
 LARGEST = 100_000
 """Bytes of a file: the folder is to have many files, not large ones."""
 MOST_DOCUMENTS, MOST_CODE, MOST_OTHERS = 24, 4, 1
@@ -135,9 +135,9 @@ def candidates() -> Iterable[Candidate]:
     found: dict[str, Path] = {}
     for package in distributions():
         if is_permissive(package):
-            for file in package.files or ():
-                if ".." not in file.parts:
-                    found[file.as_posix()] = Path(str(file.locate()))
+            for item in package.files or ():
+                if ".." not in item.parts:
+                    found[item.as_posix()] = Path(str(item.locate()))
     library = Path(sysconfig.get_path("stdlib"))
     for path in library.rglob("*"):
         if "site-packages" not in path.parts:
@@ -150,11 +150,9 @@ def candidates() -> Iterable[Candidate]:
 
 def is_permissive(package: Distribution) -> bool:
     """Whether its licence allows nearly everything, as far as its metadata say."""
-    said = [package.metadata.get("License-Expression"), package.metadata.get("License")]
-    classifiers = package.metadata.get_all("Classifier") or []
-    licences = [str(item)[:100] for item in said if item]
-    licences += [item for item in classifiers if item.startswith("License")]
-    words = " ".join(licences)
+    names = ("License-Expression", "License", "Classifier")
+    said = [item for name in names for item in package.metadata.get_all(name) or ()]
+    words = " ".join(str(item)[:100] for item in said)
     return bool(PERMISSIVE.search(words)) and not _OTHER.search(words)
 
 
@@ -272,9 +270,9 @@ def lines_of(file: Path) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """The text with single blanks.
+    r"""The text with single blanks.
 
-    >>> one_line(" a\\n  b")
+    >>> one_line(" a\n  b")
     'a b'
     """
     return " ".join(text.split())

@@ -25,7 +25,10 @@ def memory(tmp_path):
         ({"text": "x"}, "without the key 'id'; make Passage"),
         ([{}], "item 1: .* without the keys 'id' and 'text'"),
         ([{"id": "1", "content": "x"}], r"the key 'text'; .*text=item\['content'\], title=...\)$"),
-        ([{"id": "1", "body": "x", "n": 1}], r"text=item\['body'\].*; 'n' belong into its metadata"),
+        (
+            [{"id": "1", "body": "x", "n": 1}],
+            r"text=item\['body'\].*; 'n' belong into its metadata",
+        ),
         ("", "expected a path, found an empty string"),
         ([""], "expected a path, found an empty string"),
         ([("1", "x")], r"Passage\("),

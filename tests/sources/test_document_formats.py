@@ -186,6 +186,20 @@ def test_nothing_of_a_text_of_sphinx_is_lost(tmp_path):
     assert not any(mark in passage.text for mark in (":module:", ":emphasize-lines:", ".. "))
 
 
+def test_links_and_code_of_latex_are_read(tmp_path):
+    text = r"""\documentclass{article}\begin{document}
+See \href{http://example.org}{Ada Byron}.
+
+\begin{verbatim}
+x = 50% 3
+\end{verbatim}
+
+\includegraphics[width=3cm]{bridge.png} \caption{The Larkmoor Bridge.}
+\end{document}"""
+    (passage,) = read(write(tmp_path / "a.tex", text))
+    assert passage.text == ("See Ada Byron.\n\n```\nx = 50% 3\n```\n\nThe Larkmoor Bridge.")
+
+
 def test_pages_in_a_form_and_their_notes_and_numbers_are_read(tmp_path):
     page = """<body><form id="aspnetForm"><input name="q"><nav>Menu</nav><h1>Bridges</h1>
     <p>By Edmund.</p><aside class="admonition note"><p>Mind the gap.</p></aside>

@@ -70,7 +70,8 @@ def read(text: str) -> Iterator[Content]:
 def _is_known(name: str) -> bool:
     silent = new_document("")
     silent.reporter = Reporter("", 5, 5)
-    return directives.directive(name, languages.get_language("en"), silent)[0] is not None
+    english: Any = languages.get_language("en")
+    return directives.directive(name, english, silent)[0] is not None
 
 
 class _AnyOption(dict[str, Callable[[str], Any]]):
@@ -135,6 +136,6 @@ def _initial(kind: str, number: int) -> str:
     return "" if kind == "arabic" else letter if kind.startswith("upper") else letter.lower()
 
 
-class _KeepingReader(Reader):
+class _KeepingReader(Reader):  # type: ignore[type-arg]
     def get_transforms(self) -> list[type[Transform]]:
         return [*super().get_transforms(), _KeepFaulty, _KeepInitials]
