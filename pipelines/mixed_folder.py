@@ -47,10 +47,10 @@ PERMISSIVE = re.compile(
     r"\b|\b0?BSD-",
     re.IGNORECASE,
 )
-_OTHER = re.compile(r"GPL|MPL|GNU|Mozilla|EUPL|CDDL|CC-BY|Proprietary", re.IGNORECASE)
+_OTHER = re.compile(r"\b(?:[AL]?GPL|MPL|GNU|Mozilla|EUPL|CDDL|CC-BY|Proprietary)", re.IGNORECASE)
 LARGEST = 100_000
 """Bytes of a file: the folder is to have many files, not large ones."""
-MOST_DOCUMENTS, MOST_CODE, MOST_OTHERS = 24, 4, 1
+MOST_DOCUMENTS, MOST_CODE, MOST_OTHERS = 12, 4, 1
 """Files of one ending: of documents and records, of source code, of what is not read."""
 BUILT = (".pyc", ".so")
 PLAIN = ("text", "markdown", "rst", "code", "yaml", "log")
@@ -152,8 +152,8 @@ def is_permissive(package: Distribution) -> bool:
     """Whether its licence allows nearly everything, as far as its metadata say."""
     names = ("License-Expression", "License", "Classifier")
     said = [item for name in names for item in package.metadata.get_all(name) or ()]
-    words = " ".join(str(item)[:100] for item in said)
-    return bool(PERMISSIVE.search(words)) and not _OTHER.search(words)
+    licence = " ".join(str(item)[:100] for item in said)
+    return bool(PERMISSIVE.search(licence)) and not _OTHER.search(licence)
 
 
 def chosen(found: Iterable[Candidate], count: int) -> list[Candidate]:
@@ -248,7 +248,7 @@ def look_up(index: Path, passages: Mapping[Path, Sequence[str]]) -> tuple[int, l
         for line in lines_of(file):
             hits = memory.search(line, k=HITS, preset="bm25").hits
             ids = {name for hit in hits for name in (hit.passage.id, *hit.copies)}
-            if ids & set(names) or any(one_line(line) in one_line(h.passage.text) for h in hits):
+            if ids & set(names) or any(words(line) in words(hit.passage.text) for hit in hits):
                 found += 1
             else:
                 lost.append(f"{file.name}: {line}")
@@ -269,13 +269,13 @@ def lines_of(file: Path) -> list[str]:
     return lines[:: max(1, -(-len(lines) // LINES))]
 
 
-def one_line(text: str) -> str:
-    r"""The text with single blanks.
+def words(text: str) -> str:
+    r"""The words of a text alone, with single blanks.
 
-    >>> one_line(" a\n  b")
-    'a b'
+    >>> words("# Ada,\n# Bo")
+    ' Ada Bo '
     """
-    return " ".join(text.split())
+    return " ".join(["", *re.findall(r"\w+", text), ""])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
-from graphmem.types import Hit, Ranking
+from graphmem.types import Hit, Passage, Ranking
 
 if TYPE_CHECKING:
     from graphmem.explaining.explain import Explanation, Node, Share
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphmem.sources.options import LeftOut, ReadReport
 
 _SNIPPET = 160
+_PLACES = ("page", "slide", "sheet", "chapter", "cell", "line", "time")
 _MOST_SHOWN = 50  # files and records that were left out, of each
 # Control characters but line ends, lone surrogates, other ends of lines and paragraphs, and the
 # marks that change the direction of what follows.
@@ -153,7 +154,17 @@ def _nothing_found(ranking: Ranking) -> list[str]:
 def _hit_line(hit: Hit) -> str:
     passage = hit.passage
     name = f"{plain(passage.title)} [{plain(passage.id)}]" if passage.title else plain(passage.id)
-    return f"{hit.rank:>2}. {name}  {hit.score:.4f}"
+    place = _place(passage)
+    return f"{hit.rank:>2}. {name}  {hit.score:.4f}" + (f"  {place}" if place else "")
+
+
+def _place(passage: Passage) -> str:
+    """Where in its document a piece stands, "" where it is not known."""
+    said = passage.metadata
+    headings = said.get("headings")
+    path = [" › ".join(map(str, headings))] if isinstance(headings, list) and headings else []
+    path += [f"{name} {said[name]}" for name in _PLACES if isinstance(said.get(name), int | str)]
+    return plain(", ".join(path)) if passage.document else ""
 
 
 def _snippet(text: str) -> str:

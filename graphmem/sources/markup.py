@@ -68,9 +68,9 @@ _LINKS = regex.compile(
 )
 # Marks of notes right behind a name, and letters of one word with blanks between.
 _NOTE = regex.compile(
-    r"(?<=\b\p{Lu}[\p{L}'’-]{2,40})"
     r"(?=[¹²³\u2070-\u2079]"
     r"|\[(?:\d{1,3}|[a-z]|(?:note|nb|n) \d{1,3}|\p{L}+ needed|who\?|when\?)\](?!\())"
+    r"(?<=\b\p{Lu}[\p{L}'’-]{2,40})"
 )
 _SPACED = regex.compile(r"(?<![\p{L}\p{N}])\p{Lu}(?:[ ]\p{Ll}(?![\p{L}\p{N}])){4,30}")
 _HTML = regex.compile(rf"</?(?:{_TAGS})(?=[\s/>])[^<>]*>|<!--|{_ENTITY}", regex.IGNORECASE)
