@@ -25,6 +25,8 @@ RESULTS = Path(__file__).with_name("results")
 BASELINES = RESULTS / "three_sets.json"
 SECOND_STAGE = ROOT / "graphmem" / "searching" / "second_stage.json"
 CUTS = (2, 5, 10, 20)
+FEW_FILES = 6
+"""Endings of fewer files share a row."""
 
 
 def main() -> int:
@@ -343,6 +345,33 @@ def growing_table(results: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
+def mixed_folder_table(results: dict[str, Any]) -> str:
+    """Files of each ending of a mixed folder, with what became of them; rare endings in one row.
+
+    >>> kinds = {".md": [13, 12, 55], ".docx": [2, 0, 0], ".sh": [1, 1, 1]}
+    >>> found = {"kinds": kinds, "files": 16, "indexed": 13, "passages": 56}
+    >>> print(mixed_folder_table(found))
+    | ending | files | indexed | named as left out | passages |
+    | --- | --- | --- | --- | --- |
+    | `.md` | 13 | 12 | 1 | 55 |
+    | 2 others | 3 | 1 | 2 | 1 |
+    | all | 16 | 13 | 3 | 56 |
+    """
+    lines = [["ending", "files", "indexed", "named as left out", "passages"], ["---"] * 5]
+    others = [counts for counts in results["kinds"].values() if counts[0] < FEW_FILES]
+    rows = {
+        name if name == "none" else f"`{name}`": counts
+        for name, counts in results["kinds"].items()
+        if counts[0] >= FEW_FILES
+    }
+    rows[f"{len(others)} others"] = [sum(column) for column in zip(*others, strict=True)]
+    rows["all"] = [results["files"], results["indexed"], results["passages"]]
+    for name, (files, indexed, passages) in rows.items():
+        cells = (files, indexed, files - indexed, passages)
+        lines.append([name, *(f"{count:,}" for count in cells)])
+    return _markdown(lines)
+
+
 TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "baselines": (baselines_table, BASELINES),
     "ablation": (ablation_table, RESULTS / "ablation.json"),
@@ -354,6 +383,7 @@ TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "growing": (growing_table, RESULTS / "hard_setting.json"),
     "second_stage": (second_stage_table, SECOND_STAGE),
     "overview": (overview_table, SECOND_STAGE),
+    "mixed_folder": (mixed_folder_table, RESULTS / "mixed_folder.json"),
 }
 
 

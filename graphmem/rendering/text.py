@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import regex
 
 from graphmem.base.layout import shown
-from graphmem.types import Hit, Ranking
+from graphmem.types import Hit, Passage, Ranking
 
 if TYPE_CHECKING:
     from graphmem.explaining.explain import Explanation, Node, Share
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphmem.sources.options import LeftOut, ReadReport
 
 _SNIPPET = 160
+_PLACES = ("page", "slide", "sheet", "chapter", "cell", "line", "time")
 _MOST_SHOWN = 50  # files and records that were left out, of each
 # Control characters but line ends, lone surrogates, other ends of lines and paragraphs, and the
 # marks that change the direction of what follows.
@@ -55,7 +56,7 @@ def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
     if read.skipped_empty or read.skipped_files:
         lines.append(
             f"skipped: {read.skipped_empty:,} records without text, "
-            f"{read.skipped_files:,} files of other types (--verbose names them)"
+            f"{read.skipped_files:,} files of other types (--json names them)"
         )
     if read.encodings:
         names = Counter(read.encodings.values())
@@ -154,7 +155,17 @@ def _nothing_found(ranking: Ranking) -> list[str]:
 def _hit_line(hit: Hit) -> str:
     passage = hit.passage
     name = f"{plain(passage.title)} [{plain(passage.id)}]" if passage.title else plain(passage.id)
-    return f"{hit.rank:>2}. {name}  {hit.score:.4f}"
+    place = _place(passage)
+    return f"{hit.rank:>2}. {name}  {hit.score:.4f}" + (f"  {place}" if place else "")
+
+
+def _place(passage: Passage) -> str:
+    """Where in its document a piece stands, "" where it is not known."""
+    said = passage.metadata
+    headings = said.get("headings")
+    path = [" › ".join(map(str, headings))] if isinstance(headings, list) and headings else []
+    path += [f"{name} {said[name]}" for name in _PLACES if isinstance(said.get(name), int | str)]
+    return plain(", ".join(path)) if passage.document else ""
 
 
 def _snippet(text: str) -> str:

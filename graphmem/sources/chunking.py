@@ -187,7 +187,7 @@ def _cut(
         cut = _Structured(text, structure, room, cost, overlap)
         ranges = cut.verified(count_with_title, budget)
         pieces = [(cut.units[first].start, cut.text_of(first, end)) for first, end in ranges]
-        headings = [cut.units[first].headings for first, _ in ranges]
+        headings = [cut.path(first, end) for first, end in ranges]
     else:
         spans, costs = _units(text, room, cost)
         packed = _pack(costs, room, overlap)
@@ -312,6 +312,14 @@ class _Structured:
         """The text of a piece, after what it stands under."""
         unit = self.units[first]
         return self._context(unit)[0] + self._text[unit.start : self.units[end - 1].end]
+
+    def path(self, first: int, end: int) -> tuple[str, ...]:
+        """The headings that the first text of a piece stands under, those of the piece too."""
+        body = next((row for row in range(first, end) if not self._is_section(row)), None)
+        if body is not None:
+            return self.units[body].headings
+        last = self.units[end - 1]
+        return (*last.headings, self._text[last.start : last.end])
 
     def _ranges(self) -> Iterator[Span]:
         units, costs = self.units, self.costs

@@ -143,8 +143,13 @@ def _no_passage(item: Any, number: int) -> DataError:
         missing = [key for key in ("id", "text") if key not in item]
         other = [key for key in item if key not in known]
         if missing:
-            message += f" without the key {' and '.join(map(repr, missing))}"
+            keys = "key" if len(missing) == 1 else "keys"
+            message += f" without the {keys} {' and '.join(map(repr, missing))}"
         hint = "make Passage(id=..., text=..., title=...)" if missing else "make Passage(**item)"
+        texts = [key for key in other if isinstance(item[key], str)]
+        if "text" in missing and texts:  # under another name
+            hint = hint.replace("text=...", f"text=item[{texts[0]!r}]")
+            other.remove(texts[0])
         if other:
             hint += f"; {', '.join(map(repr, other))} belong into its metadata={{...}}"
         return DataError(message, hint=hint)
@@ -295,7 +300,9 @@ def _read_all(
         if _good(report) == before:
             if report.skipped_records > skipped:  # no record of it was any good
                 _leave_out_records(file, report, skipped)
-            elif file.named:
+                continue
+            report.empty_files.append(LeftOut(str(file.path), "no text in it"))
+            if file.named:
                 logger.warning("%s: no text in it", without_surrogates(ascii_path(file.path)))
 
 

@@ -56,6 +56,8 @@ def _find(source: str | Path, options: ReadOptions, report: ReadReport) -> list[
     path = Path(source)
     if str(source) == "-":
         return [STANDARD_INPUT]
+    if not str(source):
+        raise DataError("expected a path, found an empty string", hint="this folder is '.'")
     try:
         folder, exists = path.is_dir(), path.exists()
     except OSError as error:

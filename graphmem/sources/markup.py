@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-VERSION = "1"
+VERSION = "2"
 """Of the rules below: readings by another version are made again."""
 
 Kind = tuple[Callable[[str], object], Callable[[str], Iterable[str]]]
@@ -45,7 +45,7 @@ _TAGS = (
 )
 _ENTITY = r"&(?:\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 _ANY = regex.compile(
-    r"[\x1b`<&\\\[*{|~]|(?<!\w)_|'''|(?<![\w.+-])@\p{L}|:\w+:`"
+    r"[\x1b`<&\\\[*{|~¹²³\u2070-\u2079]|(?<!\w)_|'''|(?<![\w.+-])@\p{L}|:\w+:`"
     r"|^[ ]{0,3}(?:[-+][ \t]|\#{1,6}[ \t]|>|---|===|\+\+\+|\d{1,9}[.)][ \t]|\.\.[ ]|==)",
     regex.MULTILINE,
 )
@@ -56,6 +56,23 @@ _CHAT = regex.compile(
     r"<(?:[@\#!]&?!?|:(?=\w+:\d+>)|(?=(?:https?://|mailto:)[^\s|<>]*\|))([^\s|<>]{1,500})(?:\|([^<>\n]{1,500}))?>"
     r"|(?<![\p{L}\p{N}_.+@/\[-]|;[ ])@(?=\p{L})"
 )
+# Links of Org, Jira, forums, AsciiDoc and Pandoc, and colours of Jira.
+_LINKS = regex.compile(
+    r"\[\[[^\[\]\n]{1,500}\]\[([^\[\]\n]{1,300})\]\]"
+    r"|\[([^\[\]|\n]{1,300})\|(?:https?://|mailto:)[^\[\]|\n]{1,500}\]"
+    r"|\[(b|i|u|s|url|color|size|quote)(?:=[^\[\]\n]{0,500})?\]([^\[\]]{1,300})\[/\3\]"
+    r"|(?<![\w(])(?:link:|xref:|https?://)[^\s\[\]<>()|]{1,300}"
+    r"\[((?=[^\[\]]*\p{L}{2})[^\[\]\n]{1,300})\]"
+    r"|\[([^\[\]\n]{1,300})\]\{[.#][^{}\n]{1,100}\}"
+    r"|\{color:[^{}\n]{1,30}\}([^{}\n]{1,300})\{color\}"
+)
+# Marks of notes right behind a name, and letters of one word with blanks between.
+_NOTE = regex.compile(
+    r"(?=[¹²³\u2070-\u2079]"
+    r"|\[(?:\d{1,3}|[a-z]|(?:note|nb|n) \d{1,3}|\p{L}+ needed|who\?|when\?)\](?!\())"
+    r"(?<=\b\p{Lu}[\p{L}'’-]{2,40})"
+)
+_SPACED = regex.compile(r"(?<![\p{L}\p{N}])\p{Lu}(?:[ ]\p{Ll}(?![\p{L}\p{N}])){4,30}")
 _HTML = regex.compile(rf"</?(?:{_TAGS})(?=[\s/>])[^<>]*>|<!--|{_ENTITY}", regex.IGNORECASE)
 _NO_TAG = regex.compile(rf"<(?!/?(?:{_TAGS})(?=[\s/>])[^<>]*>|!--)", regex.IGNORECASE)
 _NO_ENTITY = regex.compile(rf"&(?!{_ENTITY[1:]})")
@@ -81,6 +98,7 @@ _ROLE = regex.compile(r":[\w:+.-]{1,60}:`~?(?:([^`<]*+)<[^`>]*+>|([^`]*+))`", re
 _DIRECTIVE = regex.compile(r"^\.\. [\w:-]+::[ ]?")
 _LATEX = regex.compile(
     r"\\[a-zA-Z]{2,30}\*?(?:\[[^\]\n]{0,200}\]){0,2}\{|\\[\"'`^~=.][A-Za-z{]|\\begin\{"
+    r"|\{\\(?:bf|it|em|sc|sl|tt|sf|rm|bfseries|itshape|scshape|ttfamily)\b"
 )
 _REFERENCE = regex.compile(r"^[ ]{0,3}\[[^\]\n]+\]:[ \t]*<?[^\s>]*[/.\#?:]", regex.MULTILINE)
 _MARKS = regex.compile(r"\[\^[^\]\s]{1,60}\]:?|\[(?:-?@[\w:.+/-]{1,80}(?:;[ ]*)?)+\]")
@@ -95,6 +113,12 @@ _INLINE = regex.compile(
     "|rp|rt|ruby|s|samp|small|span|strike|strong|sub|sup|time|tt|u|var|wbr|-.*"
 )
 _HIDDEN = frozenset({"script", "style", "template", "noscript", "-comment", "head"})
+_LATEX_LINK = regex.compile(r"\\href[ ]?\{[^{}\n]{0,500}\}[ ]?(?=\{)")
+_SILENT_IN_LATEX = frozenset(  # fonts, and where a word may be divided
+    ("-", "bf", "it", "em", "sc", "sl", "tt", "sf", "rm")
+    + ("bfseries", "itshape", "scshape", "ttfamily")
+)
+_NOTES_OF_LATEX = frozenset({"footnote", "thanks", "marginpar", "endnote"})
 _CITING = regex.compile(
     r".*cite.*|(?:eq|page|auto|c|C|v)?ref|label|bibliography(?:style)?|include.*|input|usepackage|footnotemark|[vh]space"
 )
@@ -143,7 +167,9 @@ def as_read(passage: Passage) -> Passage:
 
 
 def _is_plain(text: str) -> bool:
-    return not (_ANY.search(text) or "\xa0" in text or invisible_spans(text))
+    return not (
+        _ANY.search(text) or "\xa0" in text or invisible_spans(text) or _SPACED.search(text)
+    )
 
 
 def _read(text: str) -> Reading:
@@ -154,13 +180,22 @@ def _read(text: str) -> Reading:
         reading = _without(reading, [(*m.span(), "") for m in _TERMINAL.finditer(text)])
         chat = [(*m.span(), m[2] or m[1] or "") for m in _CHAT.finditer(reading.text)]
         reading = _without(reading, chat)
+        reading = _without(reading, [(*m.span(), _said(m)) for m in _LINKS.finditer(reading.text)])
         reading = _joined(reading, [_read_part(part) for part in _parts(reading.text)])
+        reading = _without(reading, [(*m.span(), " ") for m in _NOTE.finditer(reading.text)])
     reading = _without(reading, invisible_spans(reading.text))
+    blanks = [m.start() + n for m in _SPACED.finditer(reading.text) for n in range(1, len(m[0]), 2)]
+    reading = _without(reading, [(at, at + 1, "") for at in blanks])
     said = reading.text.replace("\xa0", " ").replace("\u202f", " ")
     stripped = said.strip()
     first = len(said) - len(said.lstrip())
     places = reading.places[first : first + len(stripped) + 1]
     return Reading(stripped, places) if stripped else written
+
+
+def _said(link: regex.Match[str]) -> str:
+    """What is seen of a link: the last of its groups."""
+    return link[link.lastindex] if link.lastindex else ""
 
 
 def _without(reading: Reading, spans: Sequence[tuple[int, int, str]]) -> Reading:
@@ -295,6 +330,8 @@ def _html(text: str) -> Iterator[str]:
                 yield node.text_content or ""
         elif tag == "img":
             yield str(node.attributes.get("alt") or "")
+        elif tag in ("rt", "rp"):  # how a word is said, above it
+            yield " "
         elif tag in ("td", "th"):
             yield " | "
         elif tag is None or not _INLINE.fullmatch(tag):
@@ -452,14 +489,15 @@ def _latex(text: str) -> Iterator[str]:
     from pylatexenc.latexwalker import LatexWalker, LatexWalkerError
 
     try:
-        nodes, _, _ = LatexWalker(text, tolerant_parsing=True).get_latex_nodes()
+        shown = _LATEX_LINK.sub("", text)
+        nodes, _, _ = LatexWalker(shown, tolerant_parsing=True).get_latex_nodes()
     except LatexWalkerError:
         yield text
         return
     yield from _latex_nodes(nodes)
 
 
-def _latex_nodes(nodes: Iterable[Any]) -> Iterator[str]:
+def _latex_nodes(nodes: Iterable[Any]) -> Iterator[str]:  # noqa: C901 one case a kind of node
     from pylatexenc import latexwalker as kinds
     from pylatexenc.latex2text import LatexNodes2Text
 
@@ -471,7 +509,11 @@ def _latex_nodes(nodes: Iterable[Any]) -> Iterator[str]:
                 yield from _latex_nodes(node.nodelist)
             case kinds.LatexMacroNode() if _CITING.fullmatch(node.macroname):
                 pass
+            case kinds.LatexMacroNode() if node.macroname in _SILENT_IN_LATEX:
+                pass
             case kinds.LatexMacroNode():
+                if node.macroname in _NOTES_OF_LATEX:
+                    yield " "
                 arguments = node.nodeargd.argnlist if node.nodeargd else []
                 if len(node.macroname) > 1 and any(arguments):
                     yield from _latex_nodes(arguments)

@@ -74,7 +74,8 @@ class ReadReport:
         skipped_files: Files in folders that no text is expected of: pictures, programs.
         skipped_records: Records that could not be read; the rest of their file was.
         left_out: Files that could not be read, and links that lead out of a folder.
-        other_files: The first of the `skipped_files`, `NAMED` at most.
+        other_files: The `skipped_files`.
+        empty_files: Files without any text, such as empty ones.
         bad_records: The first records that could not be read, `NAMED` at most.
         encodings: Files whose encoding is not UTF-8 and was found out, and which it is.
         whole: Absolute paths of the files that were read from the first to the last record.
@@ -88,6 +89,7 @@ class ReadReport:
     skipped_records: int = 0
     left_out: list[LeftOut] = field(default_factory=list)
     other_files: list[LeftOut] = field(default_factory=list)
+    empty_files: list[LeftOut] = field(default_factory=list)
     bad_records: list[LeftOut] = field(default_factory=list)
     encodings: dict[str, str] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set, repr=False, compare=False)
@@ -98,10 +100,9 @@ class ReadReport:
         return not self.left_out and not self.skipped_records
 
     def skip_other(self, item: LeftOut) -> None:
-        """Count a file that no text is expected of, and name it while there are few."""
+        """Count and name a file that no text is expected of."""
         self.skipped_files += 1
-        if len(self.other_files) < NAMED:
-            self.other_files.append(item)
+        self.other_files.append(item)
 
     def skip_record(self, item: LeftOut) -> None:
         """Count a record that is left out, and name it while there are few."""

@@ -22,6 +22,15 @@ def memory(tmp_path):
     [
         (["some text"], "Passage"),
         ([{"id": "1", "text": "x"}], r"Passage\("),
+        ({"text": "x"}, "without the key 'id'; make Passage"),
+        ([{}], "item 1: .* without the keys 'id' and 'text'"),
+        ([{"id": "1", "content": "x"}], r"the key 'text'; .*text=item\['content'\], title=...\)$"),
+        (
+            [{"id": "1", "body": "x", "n": 1}],
+            r"text=item\['body'\].*; 'n' belong into its metadata",
+        ),
+        ("", "expected a path, found an empty string"),
+        ([""], "expected a path, found an empty string"),
         ([("1", "x")], r"Passage\("),
         (None, "Passage"),
         (5, "Passage"),

@@ -260,3 +260,14 @@ def test_add_from_python_reports_what_it_left_out(tmp_path, caplog):
     assert not report.complete
     with pytest.raises(DataError, match="expected a list of objects"):
         memory.add(tmp_path / "notes", reading=ReadOptions(strict=True))
+
+
+def test_hits_say_where_they_stand(tmp_path):
+    filler = "This is a sentence about the weather in the north of the country. " * 12
+    text = f"# Guide\n\n## Install\n\n{filler}\n\n## Use\n\n{filler}\n\nZanzibar is an island.\n"
+    write(tmp_path / "notes/guide.md", text)
+    index(tmp_path / "notes", "--index", tmp_path / "i", "--passage-tokens", 100)
+    asked = ("search", tmp_path / "i", "Zanzibar?", "--preset", "bm25", "-k", 1)
+    (hit,) = json.loads(run(*asked, "--json").stdout)["hits"]
+    assert hit["metadata"] == {"headings": ["Use"], "line": 9}
+    assert "  Use, line 9\n" in run(*asked).stdout

@@ -139,6 +139,98 @@ def test_a_type_is_told_by_content(tmp_path, name, other):
     assert passage.text == text
 
 
+SPHINX = """Calculator
+==========
+
+.. versionadded:: 2.1
+   By *Ada Byron*.
+
+.. code-block:: python
+   :emphasize-lines: 3
+
+   import calculator
+
+.. py:function:: sum_all(numbers)
+   :module: calculator
+
+   Sums **all** of them.
+
+   .. warning:: Not for Zuse.
+
+- C. Kaynak (1995), see [1]_ and [CIT]_
+- others
+
+=====  =====
+a      b
+too    long for its column
+x   yyy zz  q
+=====  =====
+
+.. sidebar:: History
+
+   Of Jacquard.
+
+.. [1] Note of Lovelace.
+.. [CIT] Book of Babbage.
+"""
+
+
+def test_nothing_of_a_text_of_sphinx_is_lost(tmp_path):
+    (passage,) = read(write(tmp_path / "a.rst", SPHINX))
+    for said in (
+        *("2.1", "By Ada Byron.", "import calculator", "sum_all(numbers)", "Sums all of them."),
+        *("Not for Zuse.", "- C. Kaynak (1995), see", "long for its column", "Of Jacquard."),
+        *("Note of Lovelace.", "Book of Babbage."),
+    ):
+        assert said in passage.text
+    assert not any(mark in passage.text for mark in (":module:", ":emphasize-lines:", ".. "))
+
+
+def test_links_and_code_of_latex_are_read(tmp_path):
+    text = r"""\documentclass{article}\begin{document}
+See \href{http://example.org}{Ada Byron}.
+
+\begin{verbatim}
+x = 50% 3
+\end{verbatim}
+
+\includegraphics[width=3cm]{bridge.png} \caption{The Larkmoor Bridge.}
+\end{document}"""
+    (passage,) = read(write(tmp_path / "a.tex", text))
+    assert passage.text == ("See Ada Byron.\n\n```\nx = 50% 3\n```\n\nThe Larkmoor Bridge.")
+
+
+def test_pages_in_a_form_and_their_notes_and_numbers_are_read(tmp_path):
+    page = """<body><form id="aspnetForm"><input name="q"><nav>Menu</nav><h1>Bridges</h1>
+    <p>By Edmund.</p><aside class="admonition note"><p>Mind the gap.</p></aside>
+    <aside>Buy!</aside><ol start="7"><li>seven<li>eight</ol></form>
+    <form class="search"><label>Search</label></form></body>"""
+    (passage,) = read(write(tmp_path / "a.html", page))
+    assert passage.title == "Bridges"
+    assert passage.text == "By Edmund.\n\nMind the gap.\n\n7. seven\n8. eight"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.jsonl", "a.html", "a.rst"])
+def test_files_without_text_are_named(tmp_path, name):
+    write(tmp_path / name, " \n")
+    write(tmp_path / "b.txt", "Larkmoor.")
+    report = ReadReport()
+    assert len(read(tmp_path, report=report)) == 1
+    assert [(item.path, item.reason) for item in report.empty_files] == [
+        (str(tmp_path / name), "no text in it")
+    ]
+    assert report.complete
+
+
+def test_every_file_of_another_type_is_named(tmp_path):
+    for n in range(1200):
+        write(tmp_path / f"{n}.png", b"\x89PNG\r\n\x1a\n\0")
+    write(tmp_path / "b.txt", "Larkmoor.")
+    report = ReadReport()
+    read(tmp_path, report=report)
+    assert len({item.path for item in report.other_files}) == report.skipped_files == 1200
+
+
 def test_formats_behind_gz_and_every_ending_belong_to_one_format(tmp_path):
     data = gzip.compress(pdf([["Edmund built it."]]))
     assert read(write(tmp_path / "a.pdf.gz", data))[0].text == "Edmund built it."

@@ -385,7 +385,7 @@ def test_what_is_neither_path_nor_passage_is_refused():
     assert list(gather_passages(one, **options)) == [one]
     for what, message in [
         ([{"id": "1", "text": "Ada"}], r"a path or a Passage, not a dict; make Passage\(\*\*item"),
-        ({"id": "1", "body": "Ada"}, r"without the key 'text'; .*'body' belong into its metadata"),
+        ({"id": "1", "body": "Ada"}, r"the key 'text'; .*text=item\['body'\]"),
         ([one, {"text": "Ada"}], r"item 2: .* without the key 'id'; make Passage\(id="),
         ([("1", "Ada")], r"not a tuple; make Passage\("),
         (None, "expected paths or Passage objects, not None"),

@@ -94,9 +94,9 @@ def test_pieces_of_files_know_their_line(tmp_path):
     notes = [piece for piece in pieces if piece.document == "a.md"]
     assert {piece.title for piece in notes} == {"T"}
     assert [(piece.metadata["line"], piece.metadata.get("headings")) for piece in notes] == [
-        (5, None),
+        (5, ["Guide"]),
         (7, ["Guide"]),
-        (9, ["Guide"]),
+        (9, ["Guide", "Use"]),
         (11, ["Guide", "Use"]),
         (11, ["Guide", "Use"]),
     ]

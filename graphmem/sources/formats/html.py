@@ -13,9 +13,14 @@ from graphmem.sources.formats.content import Content, code, heading, join_blocks
 _DROPPED = frozenset(
     {
         *("script", "style", "noscript", "template", "svg", "math", "canvas", "iframe", "object"),
-        *("embed", "audio", "video", "form", "button", "select", "input", "textarea", "dialog"),
-        *("nav", "aside", "menu", "head", "datalist", "map"),
+        *("embed", "audio", "video", "button", "select", "input", "textarea"),
+        *("head", "datalist", "map"),
     }
+)
+_AROUND_TAGS = frozenset({"nav", "aside", "menu", "dialog"})
+_PART_OF_TEXT = re.compile(
+    r"(?:^|[\s_-])(?:admonition|callout|note|footnotes?|topic|tip|warning|starlight)(?:$|[\s_-])",
+    re.IGNORECASE,
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _INLINE = frozenset(
@@ -63,6 +68,7 @@ _BORDERS = frozenset({"table", "object", "template", "marquee", "applet", "butto
 _REACH = 100  # open elements among which an end tag finds its own
 _LINK_SHARE = 0.7  # of the text of a list or box: more is navigation
 _FEW_WORDS = 12
+_LONGEST_NUMBER = 9  # digits of an item of a list in Markdown
 
 
 def read(text: str) -> Iterator[Content]:
@@ -221,7 +227,8 @@ class _Walk:
             self._list(node, tag, mark)
         elif tag == "dt":
             self._children(node, mark)
-            self._line.append(":")
+            if not "".join(self._line).rstrip().endswith(":"):
+                self._line.append(":")
             self._flush(mark)
         else:
             self._children(node, mark)
@@ -231,7 +238,8 @@ class _Walk:
         indent = " " * len(mark) if mark else ""
         before, self._blocks = self._blocks, []
         items: list[str] = []
-        number = 0
+        start = node.attributes.get("start") or ""
+        number = int(start) - 1 if start.isdecimal() and len(start) < _LONGEST_NUMBER else 0
         child = node.first_child
         while child is not None:
             if child.tag == "li":
@@ -276,11 +284,13 @@ class _Walk:
         if "hidden" in attributes or attributes.get("aria-hidden") == "true":
             return True
         tag = node.tag
+        if tag in _AROUND_TAGS:
+            return tag != "aside" or not _PART_OF_TEXT.search(attributes.get("class") or "")
         if tag in ("footer", "header"):
             return node.css_first("h1, h2") is None
         if attributes.get("role") in _ROLES:
             return True
-        if tag in ("div", "section", "ul", "ol", "p", "span", "a", "table"):
+        if tag in ("div", "section", "ul", "ol", "p", "span", "a", "table", "form"):
             names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
             if len(names) < 500 and _AROUND.search(names) and node.css_first("h1, main") is None:
                 return True
