@@ -42,6 +42,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from tqdm import tqdm
 
 from graphmem import GraphMemory, Passage
 from graphmem.base.layout import CURRENT, LOCK, MANIFEST, RESPONSES, RESPONSES_LOCK, STORE
@@ -190,6 +193,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help=f"keep the figures in {RESULTS}")
     arguments = parser.parse_args()
     counter = preload()
+    tqdm.set_lock(threading.RLock())  # its own is of all processes: a killed child would keep it
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder).resolve()
@@ -484,6 +488,8 @@ def kill_all(
         scenario = scenarios[turn % len(scenarios)]
         by_call = counter is not None and turn // len(scenarios) % 2 == 1
         turn += 1
+        if turn % 100 == 0:
+            print(f"{sum(map(sum, done.values()))} kills", file=sys.stderr)
         index = copied(scenario, run)
         if by_call:
             nth = chance.randint(1, scenario.calls[CHANGING])
@@ -511,25 +517,27 @@ def fail_all(
 ) -> dict[str, Any]:
     """Let each call of each command fail; how many children ran, and how many raised an error."""
     done: dict[str, Any] = {s.name: {"runs": 0, "raised": 0, "calls_tried": {}} for s in scenarios}
-    for scenario in scenarios:
-        for fault, (number, mask, again) in FAULTS.items():
-            nth = 1 + chance.randrange(every)
-            while time.monotonic() < until:
-                index = copied(scenario, run)
-                ended = disturbed(scenario, index, counter, mask, nth, number, again)
-                if ended.calls < nth and not ended.killed and ended.kind != "hangs":
-                    break  # it ended without
-                count = done[scenario.name]
-                count["runs"] += 1
-                count["raised"] += bool(ended.error)
-                count["calls_tried"][fault] = nth
-                how = f"{scenario.name}, {fault} at call {nth}"
-                if ended.killed or (ended.error and ended.kind != "graphmem"):
-                    findings.append(f"{how}: raised {ended.error or 'a signal'}")
-                if "\n" in ended.error:
-                    findings.append(f"{how}: more than a line: {ended.error!r}")
-                findings += [f"{how}: {w}" for w in wrong(scenario, index, ended)]
-                nth += every
+    turns = [(scenario, fault) for scenario in scenarios for fault in FAULTS]
+    chance.shuffle(turns)  # so that of a time that is too short all commands have their share
+    for scenario, fault in turns:
+        number, mask, again = FAULTS[fault]
+        nth = 1 + chance.randrange(every)
+        while time.monotonic() < until:
+            index = copied(scenario, run)
+            ended = disturbed(scenario, index, counter, mask, nth, number, again)
+            if ended.calls < nth and not ended.killed and ended.kind != "hangs":
+                break  # it ended without
+            count = done[scenario.name]
+            count["runs"] += 1
+            count["raised"] += bool(ended.error)
+            count["calls_tried"][fault] = nth
+            how = f"{scenario.name}, {fault} at call {nth}"
+            if ended.killed or (ended.error and ended.kind != "graphmem"):
+                findings.append(f"{how}: raised {ended.error or 'a signal'}")
+            if "\n" in ended.error:
+                findings.append(f"{how}: more than a line: {ended.error!r}")
+            findings += [f"{how}: {w}" for w in wrong(scenario, index, ended)]
+            nth += every
     return done
 
 

@@ -226,6 +226,7 @@ def _publish(index: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
     """Let `write` write a folder, and tell what stands in its manifest; then switch to it."""
     name = next_snapshot(index)
     folder = index / f".{name}.tmp"
+    then = "the old state stays"
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -244,10 +245,11 @@ def _publish(index: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
         os.replace(folder, index / name)
         write_text(index / f"{CURRENT}.tmp", name)
         os.replace(index / f"{CURRENT}.tmp", index / CURRENT)
+        then = "the new state is live, but not known to be on the disk"
         sync_folder(index)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise StorageError(f"{folder}: {error.strerror or error}; the old state stays") from error
+        raise StorageError(f"{folder}: {error.strerror or error}; {then}") from error
     remove_leftovers(index)
 
 
