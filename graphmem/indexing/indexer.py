@@ -36,6 +36,7 @@ from graphmem.storage.current import (
     known_synonyms,
     live_manifest,
     open_stack,
+    remove_leftovers,
     write_snapshot,
 )
 from graphmem.storage.sentence_columns import SETTING
@@ -379,6 +380,7 @@ def _assemble(
             # A run was killed before it noted this, or what changed is in no snapshot (`source`).
             if store.changed_since(state.content, 0) is None:
                 state.mark(store)
+            remove_leftovers(index)  # of one that was killed after it switched
             return False
     elif stack is not None and not whole:
         tell("assemble", 0, 1)

@@ -19,6 +19,7 @@ from graphmem.indexing.indexer import (
     report_of,
 )
 from graphmem.indexing.sentences import sentence_hashes
+from graphmem.indexing.state import state_of
 from graphmem.indexing.writer_lock import writer_lock
 from graphmem.llm.response_cache import ResponseCache
 from graphmem.protocols import Embedder, Progress
@@ -60,7 +61,8 @@ def delete_passages(
     """Take passages out of an index: no search finds them from now on.
 
     What was computed from them stays in the store until `compact_index`, so that nothing is paid
-    twice when they come again.
+    twice when they come again. What a run deleted that was killed before its snapshot was live may
+    be named again, and counts.
 
     Args:
         index: The index folder.
@@ -83,7 +85,10 @@ def delete_passages(
     if not ids and not documents and not where:
         raise ConfigError("nothing to delete: name ids, documents or values of metadata")
     with _opened(index, embedder, timeout, finished=assemble) as store:
-        deleted = store.delete(store.select(ids, documents, where))
+        again = 0
+        if assemble:
+            again, ids, documents = _without_deleted(index, store, ids, documents)
+        deleted = store.delete(store.select(ids, documents, where)) + again
         changed = assemble and assemble_index(index, store, embedder, progress)
         return replace(report_of(index, store, changed), deleted=deleted)
 
@@ -181,7 +186,35 @@ def _opened(
         open_current(index)  # says what is missing
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
         check_fingerprints(index, store.meta(), {"embedder": embedder.fingerprint})
+        if finished:
+            remove_leftovers(index)  # of a run that was killed
         yield store
+
+
+def _without_deleted(
+    index: Path, store: Store, ids: Sequence[str], documents: Sequence[str]
+) -> tuple[int, Sequence[str], Sequence[str]]:
+    """Of what is named, how many passages only the live snapshot still has, and all other names."""
+    there = {passage.id for passage in store.passages_of(ids)}
+    gone_ids = set(ids) - there
+    gone_documents = {name for name in documents if not store.has_document(name)}
+    if not gone_ids and not gone_documents:
+        return 0, ids, documents
+    live = open_current(index)
+    if live.manifest.get("content") == state_of(store).content:
+        return 0, ids, documents
+    found_ids, found_documents, count = set(), set(), 0
+    for passage in map(live.passage, range(live.passages)):
+        document = passage.document or passage.id
+        if passage.id in gone_ids or document in gone_documents:
+            count += 1
+            found_ids.add(passage.id)
+            found_documents.add(document)
+    return (
+        count,
+        [name for name in ids if name not in gone_ids & found_ids],
+        [name for name in documents if name not in gone_documents & found_documents],
+    )
 
 
 def _needed(store: Store) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -54,7 +54,8 @@ def writer_lock(index: Path, timeout: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        (index / OWNER).unlink(missing_ok=True)
+        with suppress(OSError):  # what was done is done; the next writer says another name there
+            (index / OWNER).unlink(missing_ok=True)
         lock.release()
 
 

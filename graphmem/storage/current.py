@@ -9,6 +9,7 @@ keep the files that they have mapped.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.columns import map_array
 from graphmem.base.files import checked_file, read_plain, sync_folder, write_text
 from graphmem.base.layout import (
     CURRENT,
@@ -224,10 +226,12 @@ def _publish(index: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
     """Let `write` write a folder, and tell what stands in its manifest; then switch to it."""
     name = next_snapshot(index)
     folder = index / f".{name}.tmp"
+    then = "the old state stays"
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         manifest = write(folder)
+        _check_whole(folder)
         files = {
             file.relative_to(folder).as_posix(): checked_file(file)
             for file in sorted(folder.rglob("*"))
@@ -241,11 +245,27 @@ def _publish(index: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
         os.replace(folder, index / name)
         write_text(index / f"{CURRENT}.tmp", name)
         os.replace(index / f"{CURRENT}.tmp", index / CURRENT)
+        then = "the new state is live, but not known to be on the disk"
         sync_folder(index)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise StorageError(f"{folder}: {error.strerror or error}; the old state stays") from error
+        raise StorageError(f"{folder}: {error.strerror or error}; {then}") from error
     remove_leftovers(index)
+
+
+def _check_whole(folder: Path) -> None:
+    """Refuse columns that are shorter than they say.
+
+    `np.save` writes the end of a small array when C closes its file, and sees no error of that.
+
+    Raises:
+        OSError: There is one.
+    """
+    for file in folder.rglob("*.npy"):
+        try:
+            map_array(file)
+        except ValueError as error:
+            raise OSError(errno.EIO, "a file could not be written whole", str(file)) from error
 
 
 def remove_leftovers(index: Path) -> None:

@@ -607,6 +607,11 @@ class Store:
         with _storage_errors(self._path):
             return [name for (name,) in self._db.execute(query, (document, most))]
 
+    def has_document(self, name: str) -> bool:
+        """Whether there is a passage of a document, or one with this id that is of none."""
+        with _storage_errors(self._path):
+            return self._db.execute(f"{_OF_DOCUMENT} LIMIT 1", (name,)).fetchone() is not None
+
     def extractions_of(self, hashes: Sequence[str], fingerprint: str) -> list[Extraction]:
         """The extraction of each text, in the order of `hashes`; all must be there."""
         found: dict[str, str] = {}

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "chat"))
+sys.path[:0] = [str(ROOT / "tests" / "llm"), str(ROOT / "tests")]
 
 from test_llama_server import KEY, PROGRAM, model_file  # noqa: E402
 
