@@ -20,7 +20,7 @@ from typing import Any, Self, overload
 from graphmem.answering.chat_session import ChatSettings, Language
 from graphmem.answering.facade import Asking
 from graphmem.answering.facade import Preset as Preset
-from graphmem.base.layout import RESPONSES, STORE, namespace_folder, namespaces
+from graphmem.base.layout import RESPONSES, STORE, index_folders, namespace_folder, namespaces
 from graphmem.config import HippoRag2Config, SearchConfig, preset
 from graphmem.errors import ConfigError, DataError
 from graphmem.explaining.explain import Explanation, explain
@@ -553,8 +553,8 @@ class GraphMemory(Asking):
     def repair(self, *, progress: Progress | None = None, timeout: float = 0.0) -> Verified:
         """Make anew what follows from the rest, and verify; texts are never changed.
 
-        Damaged extractions are removed, and their passages wait: `sync` or `add` extracts them
-        again.
+        Its namespaces are repaired too, each with the embedder that it was made with. Damaged
+        extractions are removed, and their passages wait: `sync` or `add` extracts them again.
 
         Args:
             progress: Told of every stage.
@@ -565,7 +565,9 @@ class GraphMemory(Asking):
             StorageError: The store is damaged, or the folder cannot be written.
         """
         self.prepare(progress)
-        repair_index(self.path, self._embedder, timeout=timeout, progress=progress)
+        for folder in index_folders(self.path):
+            own = self if folder == self.path else GraphMemory.open(folder)
+            repair_index(folder, own._embedder, timeout=timeout, progress=progress)
         self._forget_snapshot()
         return self.verify(progress=progress)
 

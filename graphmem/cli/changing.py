@@ -125,7 +125,6 @@ def verify_command(index: Path, deep: bool, repair: bool, wait: float, as_json: 
 
     Example: graphmem verify my.index --repair
     """
-    from graphmem.base.layout import index_folders
     from graphmem.indexing.verification import verify_index
     from graphmem.memory import GraphMemory
 
@@ -134,9 +133,7 @@ def verify_command(index: Path, deep: bool, repair: bool, wait: float, as_json: 
         found = verify_index(index, deep=deep, progress=tell)
         before = found.problems
         if repair and before:
-            for folder in index_folders(index):
-                GraphMemory.open(folder).repair(timeout=wait, progress=tell)
-            found = verify_index(index, progress=tell)
+            found = GraphMemory.open(index).repair(timeout=wait, progress=tell)
     if as_json:
         click.echo(render_json.json_text(asdict(found)))
     else:

@@ -220,11 +220,12 @@ class NameSearcher:
             rests: BM25 of their words outside their names, q of [P].
             config: Weights of both.
         """
+        prior = self._snapshot.prior
         liking = np.float32(config.preference) * cosines
         for row, rest in zip(liking, rests, strict=True):
-            # The best is that of passages that weigh something; none counts for more.
-            best = weighed(rest, self._snapshot.prior).max(initial=0)
-            row += _scaled(np.minimum(rest, best), config.word_preference)
+            if prior is not None:  # the best is that of passages that weigh; none counts for more
+                rest = np.minimum(rest, weighed(rest, prior).max(initial=0))  # noqa: PLW2901
+            row += _scaled(rest, config.word_preference)
         preference: NDArray[np.float32] = np.exp(liking)
         return preference
 

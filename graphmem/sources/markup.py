@@ -460,6 +460,8 @@ def _rest(text: str) -> Iterator[str]:
     from docutils import nodes
     from docutils.core import publish_doctree
 
+    from graphmem.sources.formats.rst import DOCUTILS
+
     settings = {
         "report_level": 5,
         "halt_level": 6,
@@ -470,7 +472,8 @@ def _rest(text: str) -> Iterator[str]:
     # Sphinx has roles of its own.
     text = _ROLE.sub(lambda role: (role[1] or "").rstrip() or role[2] or "", text)
     marks = nodes.comment | nodes.footnote_reference | nodes.citation_reference
-    tree = publish_doctree(text, settings_overrides=settings)
+    with DOCUTILS:
+        tree = publish_doctree(text, settings_overrides=settings)
     for node in tree.findall():
         if isinstance(node, nodes.Text):
             above: Any = node.parent

@@ -135,8 +135,11 @@ def test_backup_restore_and_verify_are_about_all(memories, tmp_path):
     run("verify", tmp_path / "there", code=1)
     run("verify", tmp_path / "there", "--repair")
     assert not GraphMemory.open(tmp_path / "there").verify(deep=True).problems
+    damaged = next(namespace_folder(tmp_path / "there", "alice").glob("snapshot-*/vectors.npy"))
+    damaged.unlink()
+    assert not GraphMemory.open(tmp_path / "there").repair().problems
     with pytest.raises(DataError):
-        GraphMemory.restore(damaged, tmp_path / "no")
+        GraphMemory.restore(tmp_path / "there" / "store.sqlite", tmp_path / "no")
 
 
 def test_the_commands(tmp_path):

@@ -9,8 +9,9 @@ import pytest
 from documents import docx, epub, odt, pdf, pptx, word_paragraph, word_table, xlsx, zipped
 
 from graphmem.errors import DataError
+from graphmem.sources import markup
 from graphmem.sources.files import read_passages, read_records
-from graphmem.sources.formats import FORMATS, archive, by_ending
+from graphmem.sources.formats import FORMATS, archive, by_ending, rst
 from graphmem.sources.options import ReadOptions, ReadReport
 from graphmem.types import Passage
 
@@ -366,3 +367,14 @@ def test_encrypted_archives_are_told(tmp_path):
         at += 4
     with pytest.raises(DataError, match="is encrypted; save it without a password"):
         read(write(path, bytes(data)), strict=True)
+
+
+def test_how_a_text_is_read_does_not_depend_on_what_was_read_before():
+    """Directives that a document brings are known to docutils while it is parsed, no longer."""
+    text = ".. onlyhere:: 2.1\n   *By* Ada Byron.\n\nSee :py:func:`Bo`.\n"
+    before = markup.read(text).text
+    (content,) = rst.read(text)
+    assert "By Ada Byron" in content.text
+    assert markup.read(text).text == before
+    (again,) = rst.read(text)
+    assert again == content

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, ClassVar, Final
 
 from docutils import nodes
 from docutils.core import publish_parts
@@ -16,6 +18,9 @@ from docutils.utils import Reporter, SystemMessage, new_document
 from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, one_line
 from graphmem.sources.formats.html import to_markdown
+
+DOCUTILS: Final = Lock()
+"""Held by whoever parses with docutils."""
 
 _LONGEST = 50_000  # characters without a blank line: docutils takes the square of the time
 _SETTINGS = {
@@ -53,13 +58,11 @@ def read(text: str) -> Iterator[Content]:
     if max(map(len, text.split("\n\n"))) > _LONGEST:
         yield Content(text)
         return
-    for name in set(map(str.lower, _DIRECTIVE.findall(text))):
-        if not _is_known(name):
-            directives.register_directive(name, _Unknown)
     try:
-        parts = publish_parts(
-            text, reader=_KeepingReader(), writer="html5", settings_overrides=_SETTINGS
-        )
+        with _known_directives(text):
+            parts = publish_parts(
+                text, reader=_KeepingReader(), writer="html5", settings_overrides=_SETTINGS
+            )
     except (SystemMessage, RecursionError, ValueError, AttributeError, AssertionError) as error:
         raise DataError(f"no reStructuredText: {type(error).__name__}: {error}") from error
     body = to_markdown(parts["body"])
@@ -67,11 +70,29 @@ def read(text: str) -> Iterator[Content]:
     yield Content(body, title)
 
 
-def _is_known(name: str) -> bool:
+@contextmanager
+def _known_directives(text: str) -> Iterator[None]:
+    """Let docutils know all directives of a text until it is parsed.
+
+    What docutils knows it knows in the whole process: how another text is read must not depend on
+    what was read before, or is being read in another thread.
+    """
     silent = new_document("")
     silent.reporter = Reporter("", 5, 5)
     english: Any = languages.get_language("en")
-    return directives.directive(name, english, silent)[0] is not None
+    with DOCUTILS:
+        unknown = [
+            name
+            for name in set(map(str.lower, _DIRECTIVE.findall(text)))
+            if directives.directive(name, english, silent)[0] is None
+        ]
+        for name in unknown:
+            directives.register_directive(name, _Unknown)
+        try:
+            yield
+        finally:
+            for name in unknown:
+                del directives._directives[name]  # type: ignore[attr-defined]  # nothing public does
 
 
 class _AnyOption(dict[str, Callable[[str], Any]]):
