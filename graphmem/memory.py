@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, cast, overload
 
 from graphmem.answering.chat_session import ChatSettings, Language
 from graphmem.answering.facade import Asking
@@ -60,9 +60,10 @@ from graphmem.reranking import load_reranker
 from graphmem.searching.rerank_step import RERANK_DEPTH, RereadingRetriever, require_depth
 from graphmem.searching.retriever import Retriever
 from graphmem.sources.files import Sources, gather_passages, sorted_sources
+from graphmem.sources.options import LeftOut
 from graphmem.sources.options import ReadOptions as ReadOptions
 from graphmem.sources.options import ReadReport as ReadReport
-from graphmem.storage.changes import ADD_ONLY, ChangeRule
+from graphmem.storage.changes import ADD_ONLY, ChangeRule, place_of
 from graphmem.storage.current import live_folder, open_current
 from graphmem.storage.filters import Filter
 from graphmem.storage.selection import select
@@ -249,8 +250,9 @@ class GraphMemory(Asking):
     ) -> IndexReport:
         """Add passages, or files and folders that hold them. What is there already is not redone.
 
-        A file or record that cannot be read is left out, and named in `report` or else in a
-        warning; where none can be read, that is an error, and with `reading.strict` the first is.
+        A file or record that cannot be read, or has the id of another one, is left out, and named
+        in `report` or else in a warning; where none can be read, that is an error, and with
+        `reading.strict` the first is.
 
         Args:
             sources: Paths ("-" is standard input), or passages.
@@ -399,7 +401,8 @@ class GraphMemory(Asking):
             overlap=overlap,
             workers=workers,
             progress=progress,
-            report=read,
+            report=report,
+            read=read,
             reading=reading,
             max_failures=max_failures,
             timeout=timeout,
@@ -615,11 +618,22 @@ class GraphMemory(Asking):
         reading: ReadOptions | None,
         max_failures: float,
         timeout: float,
+        read: ReadReport | None = None,
     ) -> IndexReport:
         if workers is not None and (not isinstance(workers, int) or workers < 1):
             raise ConfigError(f"workers must be 1 or more, or None, not {workers!r}")
-        read = ReadReport() if report is None else report
-        passages = self._some(self._passages(sources, passage_tokens, overlap, read, reading))
+        read = read or report or ReadReport()
+        given, paths = sorted_sources(sources)
+        both = cast("Sources", [*given, *paths])
+        passages = self._some(self._passages(both, passage_tokens, overlap, read, reading))
+        lenient = paths and not (reading and reading.strict)
+        clashes = ReadReport()
+
+        def refused(error: DataError) -> None:
+            path, line, item = place_of(error.path)
+            reason = f"{item}: {error.message}" if item else error.message
+            clashes.skip_record(LeftOut(path, reason, error.hint, line))
+
         self.prepare(progress)
         settings = dict(self._settings)
         if asks_a_model(settings["extractor_spec"]):
@@ -637,11 +651,13 @@ class GraphMemory(Asking):
                 progress=progress,
                 max_failures=max_failures,
                 rule=rule,
+                refused=refused if lenient else None,
                 timeout=timeout,
                 assemble=not self._batches,
             )
         finally:
             self._language.flush()
+            read.add_skipped(clashes)
         if report is None:
             for item in (*read.left_out, *read.bad_records):
                 where = item.path if item.line is None else f"{item.path}:{item.line}"

@@ -93,6 +93,7 @@ def index_passages(
     progress: Progress | None = None,
     max_failures: float = MAX_FAILURES,
     rule: ChangeRule = ADD_ONLY,
+    refused: Callable[[DataError], None] | None = None,
     timeout: float = 0.0,
     assemble: bool = True,
 ) -> IndexReport:
@@ -117,6 +118,8 @@ def index_passages(
         max_failures: Where passages are extracted one by one: how many may fail; below 1 a share
             of them, judged from the twentieth on.
         rule: What may become of passages that are there.
+        refused: Told of every text that comes in under the id of another one that did, and is left
+            out; None raises the first.
         timeout: Seconds to wait for another writer.
         assemble: Bring the snapshot up to date now; else `assemble_index` will.
 
@@ -135,7 +138,7 @@ def index_passages(
     made_with = {"extractor": extractor.fingerprint, "embedder": embedder.fingerprint}
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
         check_fingerprints(index, store.meta(), made_with, settings)
-        changes = store.add(_counted(passages, tell), rule)
+        changes = store.add(_counted(passages, tell), rule, refused)
         if not store.count() and live_manifest(index) is None:
             raise DataError("no passages in the input: every source is empty")
         store.set_meta({**made_with, **settings})

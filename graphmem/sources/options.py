@@ -72,11 +72,12 @@ class ReadReport:
         passages: Passages made of them.
         skipped_empty: Records without text, null included.
         skipped_files: Files in folders that no text is expected of: pictures, programs.
-        skipped_records: Records that could not be read; the rest of their file was.
+        skipped_records: Records that could not be read, or have the id of another one; the rest of
+            their file was.
         left_out: Files that could not be read, and links that lead out of a folder.
         other_files: The `skipped_files`.
         empty_files: Files without any text, such as empty ones.
-        bad_records: The first records that could not be read, `NAMED` at most.
+        bad_records: The first of the `skipped_records`, `NAMED` at most.
         encodings: Files whose encoding is not UTF-8 and was found out, and which it is.
         whole: Absolute paths of the files that were read from the first to the last record.
     """
@@ -109,3 +110,8 @@ class ReadReport:
         self.skipped_records += 1
         if len(self.bad_records) < NAMED:
             self.bad_records.append(item)
+
+    def add_skipped(self, other: ReadReport) -> None:
+        """Count the records that another reading left out as well."""
+        self.skipped_records += other.skipped_records
+        self.bad_records += other.bad_records[: NAMED - len(self.bad_records)]

@@ -87,6 +87,17 @@ def file_of(source: str) -> str:
     return "" if file in ("", "-") else os.path.abspath(file)
 
 
+def place_of(source: str) -> tuple[str, int | None, str]:
+    """File, line and item of a `Passage.source` that came from a file or standard input.
+
+    >>> place_of("/data/a.jsonl:12"), place_of("/data/a.json: item 3"), place_of("-:4")
+    (('/data/a.jsonl', 12, ''), ('/data/a.json', None, 'item 3'), ('-', 4, ''))
+    """
+    file = _PLACE.sub("", source)
+    place = source[len(file) :].removeprefix(":").strip()
+    return (file, int(place), "") if place.isdecimal() else (file, None, place)
+
+
 def _is_gone(source: str) -> bool:
     # A file may be named like a place in another one: "notes:12".
     return not os.path.lexists(source) and not os.path.lexists(file_of(source))

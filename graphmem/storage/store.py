@@ -54,12 +54,15 @@ UNION SELECT p.id, t.source, p.source FROM texts t
   WHERE p.document <> '' AND p.id = t.name || '#' || p.position
     AND p.id NOT IN (SELECT id FROM came)"""
 """Of every text that came in whole: the whole and the pieces that are there and did not come."""
+_PUT_BACK = "UPDATE passages SET document = ?, position = ?, metadata = ?, source = ? WHERE id = ?"
 _NEAR_ONE = 1e-3
 _PASSAGE = "id, title, text, document, position, metadata, source"
 """The columns that `read_passage` reads, in its order."""
 _CHANGED = "p.id IN (SELECT id FROM changed)"
 _DIGEST = "digest(id, hash, document, CAST(position AS TEXT), metadata)"
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
+Coming = Iterator[tuple[Passage, str, bool]]
+"""Passages that come in, their metadata as JSON, and whether the same came in before."""
 
 
 def text_hash(passage: Passage) -> str:
@@ -173,89 +176,160 @@ class Store:
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
 
-    def add(self, passages: Iterable[Passage], rule: ChangeRule = ADD_ONLY) -> Changes:
+    def add(
+        self,
+        passages: Iterable[Passage],
+        rule: ChangeRule = ADD_ONLY,
+        refused: Callable[[DataError], None] | None = None,
+    ) -> Changes:
         """Add passages, all or none; those that are already there count for nothing.
 
         Of two passages with the same id and text, the one that sorts first by its other fields
         stays, so that the order of input does not matter; with a rule that replaces, of two that
         come in.
 
+        Args:
+            passages: What comes in.
+            rule: What may become of passages that are there.
+            refused: Told of every text that comes in under the id of another one that did; it is
+                left out with all its pieces. None raises the first.
+
         Raises:
             DataError: An id comes twice with different text (the message names both places), or a
                 passage has no id, no text, or what no JSON or UTF-8 can hold.
         """
         with self._transaction() as db:
-            before = self._count("passages")
-            if not rule.replaces:
-                for passage in passages:
-                    self._add(db, passage)
-                return Changes(self._count("passages") - before)
             db.execute(_CAME)
-            added, replaced = 0, 0
-            taken: list[tuple[str, str, str]] = []  # id, new source, old source
-            for passage in passages:
-                status, old = self._put(db, passage, rule)
-                added += status == "new"
-                replaced += status == "other"
-                if old is not None and file_of(old) != file_of(passage.source):
-                    taken.append((passage.id, passage.source, old))
-            stale = db.execute(_STALE).fetchall()
-            for name, here, there in (*taken, *stale):
-                if not rule.may_replace(there, here):
-                    raise named_twice(name, here, there)
-            gone = [name for name, _, _ in stale]
-            if rule.drops:
-                others = db.execute(
-                    "SELECT id, source FROM passages WHERE id NOT IN (SELECT id FROM came)"
-                )
-                gone += [name for name, source in others if rule.drops_source(source)]
-            gone = list(dict.fromkeys(gone))
-            self._delete(db, gone)
+            coming = self._coming(db, passages, rule, refused)
+            changes = self._replace(db, coming, rule) if rule.replaces else self._add(db, coming)
             db.execute("DROP TABLE came")
-            return Changes(added, replaced, len(gone))
+            return changes
 
-    def _add(self, db: sqlite3.Connection, passage: Passage) -> None:
-        metadata = checked_metadata(passage)
-        fields = (passage.document, passage.position, metadata)
-        known = self._known(db, passage)
-        if known is None:
-            check_cutting(db, passage)
-            self._insert(db, passage, metadata)
-        elif known[0] != text_hash(passage):
-            raise named_twice(passage.id, passage.source, known[4])
-        elif fields < known[1:4]:
-            self._insert(db, replace(passage, source=known[4]), metadata)
+    def _replace(self, db: sqlite3.Connection, coming: Coming, rule: ChangeRule) -> Changes:
+        """Put what comes in into the place of what is there, and delete what the rule says.
+
+        Raises:
+            DataError: It would take the place of another text of a file that is still there.
+        """
+        added, replaced = 0, 0
+        taken: list[tuple[str, str, str]] = []  # id, new source, old source
+        same: list[tuple[str, bool, tuple[Any, ...]]] = []  # new source, is it another row, old row
+        for passage, metadata, again in coming:
+            status, old = self._put(db, passage, metadata, again)
+            added += status == "new"
+            replaced += status == "other"
+            if old is None or file_of(old[4]) == file_of(passage.source):
+                continue
+            if old[0] == text_hash(passage):
+                same.append((passage.source, status == "other", (*old[1:], passage.id)))
+            else:
+                taken.append((passage.id, passage.source, old[4]))
+        stale = db.execute(_STALE).fetchall()
+        for name, here, there in (*taken, *stale):
+            if not rule.may_replace(there, here):
+                raise named_twice(name, here, there)
+        for here, is_other, row in same:
+            if not rule.may_replace(row[3], here):  # the one that is there stays, as in `_add`
+                db.execute(_PUT_BACK, row)
+                replaced -= is_other
+        gone = [name for name, _, _ in stale]
+        if rule.drops:
+            others = db.execute(
+                "SELECT id, source FROM passages WHERE id NOT IN (SELECT id FROM came)"
+            )
+            gone += [name for name, source in others if rule.drops_source(source)]
+        gone = list(dict.fromkeys(gone))
+        self._delete(db, gone)
+        return Changes(added, replaced, len(gone))
+
+    def _coming(
+        self,
+        db: sqlite3.Connection,
+        passages: Iterable[Passage],
+        rule: ChangeRule,
+        refused: Callable[[DataError], None] | None,
+    ) -> Coming:
+        """What comes in, told to `came`; its metadata; whether its id came before with this text.
+
+        Raises:
+            DataError: It did with another text, and `refused` is None.
+        """
+        left_out = "", ""  # the document and source of a text of which a piece was refused
+        for passage in passages:
+            if passage.document and (passage.document, passage.source) == left_out:
+                continue
+            metadata = checked_metadata(passage)
+            try:
+                again = self._came(db, passage)
+            except DataError as error:
+                if refused is None:
+                    raise
+                refused(error)
+                left_out = passage.document, passage.source
+                continue
+            if not again:
+                name = text_name(passage)
+                whole = name if rule.is_whole(name) else None
+                row = (passage.id, passage.document, passage.source, whole)
+                db.execute("INSERT INTO came VALUES (?, ?, ?, ?)", row)
+            yield passage, metadata, again
+
+    def _came(self, db: sqlite3.Connection, passage: Passage) -> bool:
+        """Whether a passage with this id and text came in before.
+
+        Raises:
+            DataError: The other has another text, or was cut in another way.
+        """
+        found = db.execute(
+            "SELECT p.hash, p.source FROM came JOIN passages p ON p.id = came.id WHERE came.id = ?",
+            (passage.id,),
+        ).fetchone()
+        if found is None:
+            check_cutting(db, passage, "came")
+        elif found[0] != text_hash(passage):
+            raise named_twice(passage.id, passage.source, found[1])
+        return found is not None
+
+    def _add(self, db: sqlite3.Connection, coming: Coming) -> Changes:
+        """Add what is new.
+
+        Raises:
+            DataError: An id is there with another text.
+        """
+        added = 0
+        for passage, metadata, _ in coming:
+            fields = (passage.document, passage.position, metadata)
+            known = self._known(db, passage)
+            if known is None:
+                check_cutting(db, passage)
+                self._insert(db, passage, metadata)
+                added += 1
+            elif known[0] != text_hash(passage):
+                raise named_twice(passage.id, passage.source, known[4])
+            elif fields < known[1:4]:
+                self._insert(db, replace(passage, source=known[4]), metadata)
+        return Changes(added)
 
     def _put(
-        self, db: sqlite3.Connection, passage: Passage, rule: ChangeRule
-    ) -> tuple[str, str | None]:
-        """Put a passage in the place of one with its id, unless that came in now too.
+        self, db: sqlite3.Connection, passage: Passage, metadata: str, again: bool
+    ) -> tuple[str, tuple[Any, ...] | None]:
+        """Put a passage in the place of one with its id, unless that came in now too (`again`).
 
         Returns:
-            "new", "other" (than the one that was there) or "same"; and the source of that, None
-            where there was none or it came in now.
+            "new", "other" (than the one that was there) or "same"; and that one, as `_known` has
+            it, None where there was none or it came in now.
         """
-        metadata = checked_metadata(passage)
         fields = (text_hash(passage), passage.document, passage.position, metadata)
         known = self._known(db, passage)
-        again = db.execute("SELECT 1 FROM came WHERE id = ?", (passage.id,)).fetchone()
         if known is not None and again:
-            if known[0] != fields[0]:
-                raise named_twice(passage.id, passage.source, known[4])
             if fields < known[:4]:
                 self._insert(db, passage, metadata)
             return "same", None
-        check_cutting(db, passage, "came")
-        name = text_name(passage)
-        db.execute(
-            "INSERT INTO came VALUES (?, ?, ?, ?)",
-            (passage.id, passage.document, passage.source, name if rule.is_whole(name) else None),
-        )
         if known != (*fields, passage.source):
             self._insert(db, passage, metadata)
         if known is None:
             return "new", None
-        return "same" if known[:4] == fields else "other", known[4]
+        return "same" if known[:4] == fields else "other", known
 
     def _known(self, db: sqlite3.Connection, passage: Passage) -> tuple[Any, ...] | None:
         """Hash, document, position, metadata and source of the passage with the same id."""

@@ -262,6 +262,26 @@ def test_add_from_python_reports_what_it_left_out(tmp_path, caplog):
         memory.add(tmp_path / "notes", reading=ReadOptions(strict=True))
 
 
+def test_two_exports_that_are_both_numbered_from_one(tmp_path, caplog):
+    write(tmp_path / "in/a.jsonl", json.dumps({"id": 1, "text": BRIDGE}))
+    other = [{"id": 1, "text": "Ada met Bo."}, {"id": 2, "text": "Cid met Bo."}]
+    write(tmp_path / "in/b.json", json.dumps(other))
+    memory = GraphMemory.open(tmp_path / "i", embedder="hashing")
+    with pytest.raises(DataError, match="'1' comes twice"):
+        memory.add(tmp_path / "in", reading=ReadOptions(strict=True))
+    report = ReadReport()
+    assert memory.sync(tmp_path / "in", workers=1, report=report).added == 2
+    (item,) = report.bad_records
+    assert (item.path, item.line) == (str(tmp_path / "in/b.json"), None)
+    assert item.reason.startswith("item 1: passage id '1' comes twice")
+    assert (report.skipped_records, report.complete) == (1, False)
+    assert memory.sync(tmp_path / "in", workers=1).added == 0  # again: the same is left out
+    assert "b.json: item 1" in caplog.text
+    given = [Passage("3", "Ada."), Passage("3", "Bo.", source="b:2")]
+    with pytest.raises(DataError, match="b:2: passage id '3'"):
+        memory.add(given)  # passages that a program made are none that somebody found in a folder
+
+
 def test_hits_say_where_they_stand(tmp_path):
     filler = "This is a sentence about the weather in the north of the country. " * 12
     text = f"# Guide\n\n## Install\n\n{filler}\n\n## Use\n\n{filler}\n\nZanzibar is an island.\n"

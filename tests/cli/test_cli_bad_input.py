@@ -141,9 +141,14 @@ def test_same_id_with_other_text_names_both_places(index, tmp_path):
     one = {"id": "n", "text": "One text."}
     other = {"id": "n", "text": "Another text."}
     here = write_lines(tmp_path / "here.jsonl", [FILMS[0], one, other])
-    message = fails("index", here, "--index", index)
+    message = fails("index", here, "--index", index, "--strict")
     assert message.startswith(f"error: {here}:3: ")
     assert f"here and at {here}:2" in message
+    assert sorted(hits(index)) == ALL
+    said = run("index", here, "--index", index, code=3).stdout  # what is fine is taken
+    assert f"{here}:3: passage id 'n' comes twice" in said and f"here and at {here}:2" in said
+    assert sorted(hits(index)) == [*ALL, "n"]
+    run("delete", index, "--id", "n")
     first, second = (write_lines(tmp_path / f"{n}.jsonl", [r]) for n, r in enumerate([one, other]))
     run("add", first, "--index", index)
     message = fails("add", second, "--index", index)
@@ -155,16 +160,36 @@ def test_same_id_with_other_text_names_both_places(index, tmp_path):
 @pytest.mark.parametrize("long_first", [True, False])
 def test_same_id_with_a_text_that_is_cut_and_one_that_is_not(tmp_path, long_first):
     records = [{"id": "n", "text": "Alien came back. " * 300}, {"id": "n", "text": "Short."}]
-    source = write_lines(tmp_path / "c.jsonl", records if long_first else records[::-1])
-    options = ("--embedder", "hashing", "--passage-tokens", 50)
-    message = fails("index", source, "--index", tmp_path / "i", *options)
+    records = records if long_first else records[::-1]
+    source = write_lines(tmp_path / "c.jsonl", [*records, {"id": "m", "text": "Also."}])
+    index = tmp_path / "i"
+    options = ("--index", index, "--embedder", "hashing", "--passage-tokens", 50)
+    message = fails("index", source, *options, "--strict")
     assert f"{source}:2" in message
     assert f"{source}:1" in message
+    assert f"{source}:2" in run("index", source, *options, code=3).stdout
+    found = hits(index, "Alien Short", "--preset", "dense", k=5000)
+    assert {name.partition("#")[0] for name in found} == {"m", "n"}
+    assert ("n" in found) != long_first  # all of the first, and nothing of the second
 
 
 def test_same_id_with_the_same_text_counts_once(tmp_path):
     index = make_index(tmp_path, [*FILMS, *FILMS, FILMS[1]])
     assert sorted(hits(index)) == ALL
+
+
+def test_the_same_record_in_another_file_changes_nothing(tmp_path):
+    one = {"id": "n", "text": "One text.", "year": 1}
+    first = write_lines(tmp_path / "1.jsonl", [one])
+    second = write_lines(tmp_path / "2.jsonl", [{**one, "year": 2}, {"id": "m", "text": "More."}])
+    index = tmp_path / "i"
+    run("index", first, "--index", index, "--embedder", "hashing")
+    report = json.loads(run("index", second, "--index", index, "--json").stdout)
+    assert (report["added"], report["replaced"], report["deleted"]) == (1, 0, 0)
+    assert sorted(hits(index, "text", "--preset", "dense")) == ["m", "n"]
+    second.write_text("")
+    assert json.loads(run("index", second, "--index", index, "--json").stdout)["deleted"] == 1
+    assert hits(index, "text", "--preset", "dense") == ["n"]  # which is the first file's still
 
 
 @pytest.mark.parametrize("command", ["search", "explain"])

@@ -2,6 +2,7 @@
 
 import doctest
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -35,6 +36,21 @@ def test_every_file_is_indexed_or_named_and_lines_are_found(mixed, tmp_path, mon
     monkeypatch.setattr(mixed, "lines_of", lambda _: ["Zanzibar is not told here"])
     result = mixed.measured(folder, tmp_path / "other", "hashing")
     assert "unfit/empty.txt" in result["lost"] and len(result["lines_lost"]) == 2
+
+
+def test_of_unfit_files_nothing_is_lost_without_a_word(mixed, tmp_path, monkeypatch):
+    import unfit_folder
+
+    folder = tmp_path / "files"
+    unfit_folder.make(folder, 60, Random(1), large=False)
+    result = unfit_folder.measured(folder, tmp_path / "index")
+    assert (result["files"], result["faults"]) == (61, [])
+    assert result["named"] > 30 and result["read"] > 3
+    monkeypatch.setattr(unfit_folder, "left_out", lambda *_: {})
+    (folder / "good.txt").write_text("A ladder.")
+    faults = unfit_folder.measured(folder, tmp_path / "other")["faults"]
+    assert sum(fault.startswith("lost: ") for fault in faults) > 20
+    assert "the good note is not the first hit" in faults
 
 
 def test_packages_of_other_licences_are_left_out(mixed):
