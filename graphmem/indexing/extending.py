@@ -16,8 +16,9 @@ from graphmem.indexing.state import State
 from graphmem.sources.markup import as_read
 from graphmem.storage.current import write_extension
 from graphmem.storage.extension import Extension, Stack
+from graphmem.storage.rows import text_hash
 from graphmem.storage.sentence_columns import SETTING
-from graphmem.storage.store import Store, text_hash
+from graphmem.storage.store import Store
 
 SMALLEST: Final = 1000
 """Passages of the smallest snapshot that is extended: less is assembled anew in a second or so."""

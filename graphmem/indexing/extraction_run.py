@@ -12,7 +12,8 @@ from graphmem.base.failure_limit import check_failures
 from graphmem.errors import BudgetExceeded
 from graphmem.extraction.checked import check_outcomes
 from graphmem.protocols import EachExtractor, Progress
-from graphmem.storage.store import Store, text_hash
+from graphmem.storage.rows import text_hash
+from graphmem.storage.store import Store
 from graphmem.types import Extraction, Passage
 
 

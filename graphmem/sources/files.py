@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError
@@ -68,6 +68,7 @@ _STRICT = ReadOptions(strict=True)
 Sources = str | os.PathLike[str] | Passage | Sequence[str | os.PathLike[str]] | Iterable[Passage]
 """Paths or passages, one or several."""
 
+T = TypeVar("T")
 Records = Iterator[tuple[Place, dict[str, Any]]]
 
 
@@ -370,8 +371,8 @@ def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterato
                 logger.info("%s: skipped, no text", ascii_path(file.path))
 
 
-def _shallow(contents: Iterator[Content]) -> Iterator[Content]:
-    """The same contents; what a reader meets too deep inside itself is said, in every format.
+def _shallow(contents: Iterator[T]) -> Iterator[T]:
+    """The same contents or records; what a reader meets too deep inside itself is said, in every format.
 
     Readers are made of other people's parsers, and no list of what those raise is whole.
     """
@@ -404,7 +405,7 @@ def _read_records(
     if kind.binary:
         from graphmem.sources.formats.columns import read
 
-        records = read(stream, kind.name, path)
+        records = _shallow(read(stream, kind.name, path))
     else:
         chunks = kind.name == "json"
         if lines is None:

@@ -25,6 +25,7 @@ from graphmem.graph.entity_dictionary import NO_NAMES, EntityDictionary
 from graphmem.graph.entity_graph import ContextEdges, KnowledgeGraph
 from graphmem.graph.fact_graph import FactGraph
 from graphmem.storage.bm25 import TermCounts
+from graphmem.storage.rows import row_key
 from graphmem.storage.sentence_columns import SentenceColumns
 from graphmem.storage.snapshot import BASE as BASE
 from graphmem.storage.snapshot import (
@@ -36,7 +37,6 @@ from graphmem.storage.snapshot import (
     record,
     text_keys,
 )
-from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
 _EDGES: Final = ("entities", "passages", "counts", "subjects")

@@ -7,10 +7,27 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from graphmem.base.text import content_hash
 from graphmem.errors import DataError
 from graphmem.types import Extraction, Passage, Triple
 
+DIGEST = "digest(id, hash, document, CAST(position AS TEXT), metadata)"
+"""SQL: what of a passage decides a snapshot."""
 _DEEPEST = 100
+
+
+def text_hash(passage: Passage) -> str:
+    """Hash of all that extraction and embedding read of a passage."""
+    return content_hash(passage.title, passage.text)
+
+
+def row_key(passage_id: str) -> int:
+    """63-bit hash of an id: passages are kept in this order, which says nothing about them.
+
+    In the order of a file, or of ids, passages of one question often stand together, and ties
+    would be broken in their favour.
+    """
+    return int(content_hash(passage_id)[:16], 16) >> 1
 
 
 def checked_metadata(passage: Passage) -> str:

@@ -40,12 +40,12 @@ from graphmem.storage.bm25 import LexicalIndex
 from graphmem.storage.fact_columns import (
     read_facts,
 )
+from graphmem.storage.rows import row_key
 from graphmem.storage.sentence_columns import (
     SentenceColumns,
     read_sentences,
 )
 from graphmem.storage.shapes import check_range, check_shapes
-from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
 FORMAT = 6

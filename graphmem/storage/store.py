@@ -12,9 +12,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +21,17 @@ from numpy.typing import NDArray
 from graphmem.base.sqlite import connect_to_read, connect_to_write
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError, GraphmemError, IndexMismatchError, StorageError
-from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes, file_of
+from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes
 from graphmem.storage.filters import Filter, metadata_matcher
+from graphmem.storage.incoming import Refused, delete_rows, take_in
 from graphmem.storage.rows import (
-    check_cutting,
+    DIGEST,
     checked_metadata,
     dump_extraction,
     load_extraction,
-    named_twice,
     read_passage,
-    text_name,
+    row_key,
+    text_hash,
 )
 from graphmem.storage.schema import FORMAT, OLDER, lend_tables, make_later_tables, make_tables
 from graphmem.types import Extraction, Passage
@@ -42,41 +42,11 @@ _OF_DOCUMENT = (
     "SELECT id FROM passages WHERE document = ?1 UNION "
     "SELECT id FROM passages WHERE id = ?1 AND document = ''"
 )
-_CAME = """
-CREATE TEMP TABLE came (
-  id TEXT PRIMARY KEY, document TEXT NOT NULL, source TEXT NOT NULL, name TEXT) WITHOUT ROWID"""
-_STALE = """
-WITH texts AS (SELECT name, min(source) AS source FROM came WHERE name NOT NULL GROUP BY name)
-SELECT p.id, t.source, p.source FROM texts t JOIN passages p ON p.id = t.name
-  WHERE p.id NOT IN (SELECT id FROM came)
-UNION SELECT p.id, t.source, p.source FROM texts t
-  JOIN passages p ON p.id > t.name || '#' AND p.id < t.name || '$'
-  WHERE p.document <> '' AND p.id = t.name || '#' || p.position
-    AND p.id NOT IN (SELECT id FROM came)"""
-"""Of every text that came in whole: the whole and the pieces that are there and did not come."""
-_PUT_BACK = "UPDATE passages SET document = ?, position = ?, metadata = ?, source = ? WHERE id = ?"
 _NEAR_ONE = 1e-3
 _PASSAGE = "id, title, text, document, position, metadata, source"
 """The columns that `read_passage` reads, in its order."""
 _CHANGED = "p.id IN (SELECT id FROM changed)"
-_DIGEST = "digest(id, hash, document, CAST(position AS TEXT), metadata)"
 _EXTRACTED = "EXISTS (SELECT 1 FROM extractions x WHERE x.hash = p.hash AND x.fingerprint = ?)"
-Coming = Iterator[tuple[Passage, str, bool]]
-"""Passages that come in, their metadata as JSON, and whether the same came in before."""
-
-
-def text_hash(passage: Passage) -> str:
-    """Hash of all that extraction and embedding read of a passage."""
-    return content_hash(passage.title, passage.text)
-
-
-def row_key(passage_id: str) -> int:
-    """63-bit hash of an id: passages are kept in this order, which says nothing about them.
-
-    In the order of a file, or of ids, passages of one question often stand together, and ties
-    would be broken in their favour.
-    """
-    return int(content_hash(passage_id)[:16], 16) >> 1
 
 
 class Store:
@@ -180,7 +150,7 @@ class Store:
         self,
         passages: Iterable[Passage],
         rule: ChangeRule = ADD_ONLY,
-        refused: Callable[[DataError], None] | None = None,
+        refused: Refused | None = None,
     ) -> Changes:
         """Add passages, all or none; those that are already there count for nothing.
 
@@ -199,153 +169,7 @@ class Store:
                 passage has no id, no text, or what no JSON or UTF-8 can hold.
         """
         with self._transaction() as db:
-            db.execute(_CAME)
-            coming = self._coming(db, passages, rule, refused)
-            changes = self._replace(db, coming, rule) if rule.replaces else self._add(db, coming)
-            db.execute("DROP TABLE came")
-            return changes
-
-    def _replace(self, db: sqlite3.Connection, coming: Coming, rule: ChangeRule) -> Changes:
-        """Put what comes in into the place of what is there, and delete what the rule says.
-
-        Raises:
-            DataError: It would take the place of another text of a file that is still there.
-        """
-        added, replaced = 0, 0
-        taken: list[tuple[str, str, str]] = []  # id, new source, old source
-        same: list[tuple[str, bool, tuple[Any, ...]]] = []  # new source, is it another row, old row
-        for passage, metadata, again in coming:
-            status, old = self._put(db, passage, metadata, again)
-            added += status == "new"
-            replaced += status == "other"
-            if old is None or file_of(old[4]) == file_of(passage.source):
-                continue
-            if old[0] == text_hash(passage):
-                same.append((passage.source, status == "other", (*old[1:], passage.id)))
-            else:
-                taken.append((passage.id, passage.source, old[4]))
-        stale = db.execute(_STALE).fetchall()
-        for name, here, there in (*taken, *stale):
-            if not rule.may_replace(there, here):
-                raise named_twice(name, here, there)
-        for here, is_other, row in same:
-            if not rule.may_replace(row[3], here):  # the one that is there stays, as in `_add`
-                db.execute(_PUT_BACK, row)
-                replaced -= is_other
-        gone = [name for name, _, _ in stale]
-        if rule.drops:
-            others = db.execute(
-                "SELECT id, source FROM passages WHERE id NOT IN (SELECT id FROM came)"
-            )
-            gone += [name for name, source in others if rule.drops_source(source)]
-        gone = list(dict.fromkeys(gone))
-        self._delete(db, gone)
-        return Changes(added, replaced, len(gone))
-
-    def _coming(
-        self,
-        db: sqlite3.Connection,
-        passages: Iterable[Passage],
-        rule: ChangeRule,
-        refused: Callable[[DataError], None] | None,
-    ) -> Coming:
-        """What comes in, told to `came`; its metadata; whether its id came before with this text.
-
-        Raises:
-            DataError: It did with another text, and `refused` is None.
-        """
-        left_out = "", ""  # the document and source of a text of which a piece was refused
-        for passage in passages:
-            if passage.document and (passage.document, passage.source) == left_out:
-                continue
-            metadata = checked_metadata(passage)
-            try:
-                again = self._came(db, passage)
-            except DataError as error:
-                if refused is None:
-                    raise
-                refused(error)
-                left_out = passage.document, passage.source
-                continue
-            if not again:
-                name = text_name(passage)
-                whole = name if rule.is_whole(name) else None
-                row = (passage.id, passage.document, passage.source, whole)
-                db.execute("INSERT INTO came VALUES (?, ?, ?, ?)", row)
-            yield passage, metadata, again
-
-    def _came(self, db: sqlite3.Connection, passage: Passage) -> bool:
-        """Whether a passage with this id and text came in before.
-
-        Raises:
-            DataError: The other has another text, or was cut in another way.
-        """
-        found = db.execute(
-            "SELECT p.hash, p.source FROM came JOIN passages p ON p.id = came.id WHERE came.id = ?",
-            (passage.id,),
-        ).fetchone()
-        if found is None:
-            check_cutting(db, passage, "came")
-        elif found[0] != text_hash(passage):
-            raise named_twice(passage.id, passage.source, found[1])
-        return found is not None
-
-    def _add(self, db: sqlite3.Connection, coming: Coming) -> Changes:
-        """Add what is new.
-
-        Raises:
-            DataError: An id is there with another text.
-        """
-        added = 0
-        for passage, metadata, _ in coming:
-            fields = (passage.document, passage.position, metadata)
-            known = self._known(db, passage)
-            if known is None:
-                check_cutting(db, passage)
-                self._insert(db, passage, metadata)
-                added += 1
-            elif known[0] != text_hash(passage):
-                raise named_twice(passage.id, passage.source, known[4])
-            elif fields < known[1:4]:
-                self._insert(db, replace(passage, source=known[4]), metadata)
-        return Changes(added)
-
-    def _put(
-        self, db: sqlite3.Connection, passage: Passage, metadata: str, again: bool
-    ) -> tuple[str, tuple[Any, ...] | None]:
-        """Put a passage in the place of one with its id, unless that came in now too (`again`).
-
-        Returns:
-            "new", "other" (than the one that was there) or "same"; and that one, as `_known` has
-            it, None where there was none or it came in now.
-        """
-        fields = (text_hash(passage), passage.document, passage.position, metadata)
-        known = self._known(db, passage)
-        if known is not None and again:
-            if fields < known[:4]:
-                self._insert(db, passage, metadata)
-            return "same", None
-        if known != (*fields, passage.source):
-            self._insert(db, passage, metadata)
-        if known is None:
-            return "new", None
-        return "same" if known[:4] == fields else "other", known
-
-    def _known(self, db: sqlite3.Connection, passage: Passage) -> tuple[Any, ...] | None:
-        """Hash, document, position, metadata and source of the passage with the same id."""
-        found: tuple[Any, ...] | None = db.execute(
-            "SELECT hash, document, position, metadata, source FROM passages WHERE id = ?",
-            (passage.id,),
-        ).fetchone()
-        return found
-
-    def _insert(self, db: sqlite3.Connection, passage: Passage, metadata: str) -> None:
-        self._note(db, passage.id)
-        row = (passage.id, row_key(passage.id), text_hash(passage), passage.title, passage.text)
-        db.execute(
-            "INSERT OR REPLACE INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, passage.document, passage.position, metadata, passage.source),
-        )
+            return take_in(db, passages, rule, refused)
 
     def select(
         self,
@@ -392,21 +216,8 @@ class Store:
         """
         with self._transaction() as db:
             before = self._count("passages")
-            self._delete(db, ids)
+            delete_rows(db, ids)
             return before - self._count("passages")
-
-    def _delete(self, db: sqlite3.Connection, ids: Sequence[str]) -> None:
-        for name in ids:
-            self._note(db, name)
-        db.executemany("DELETE FROM passages WHERE id = ?", ((name,) for name in ids))
-
-    def _note(self, db: sqlite3.Connection, passage_id: str) -> None:
-        """Note that a passage is about to change, and what it was at the last `mark_assembled`."""
-        db.execute(
-            "INSERT OR IGNORE INTO changed SELECT ?1, "
-            f"coalesce((SELECT {_DIGEST} FROM passages WHERE id = ?1), '')",
-            (passage_id,),
-        )
 
     def mark_assembled(self, content: str, extractor: str, embedder: str) -> None:
         """Record that a snapshot of all passages is live: what changes is told from here on.
@@ -768,7 +579,7 @@ class Store:
             total, where = (0, "TRUE") if known is None else (int(known[0], 16), _CHANGED)
             for (was,) in self._db.execute("SELECT was FROM changed") if known else ():
                 total -= int(was or "0", 16)
-            for (now,) in self._db.execute(f"SELECT {_DIGEST} FROM passages p WHERE {where}"):
+            for (now,) in self._db.execute(f"SELECT {DIGEST} FROM passages p WHERE {where}"):
                 total += int(now, 16)
         return f"{total % (1 << 128):032x}"
 

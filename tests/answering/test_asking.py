@@ -20,7 +20,8 @@ from graphmem.llm.fact_filter import ModelFactFilter
 from graphmem.llm.response_cache import read_usage
 from graphmem.llm.scripted import ScriptedChat
 from graphmem.llm.usage import Budget
-from graphmem.storage.store import Store, text_hash
+from graphmem.storage.rows import text_hash
+from graphmem.storage.store import Store
 from graphmem.types import Price, Triple
 
 PASSAGES = [Passage(f"p{i}", f"Town {i} lies on River {i}.", f"Town {i}") for i in range(5)]

@@ -329,6 +329,28 @@ def test_hostile_documents_are_refused_by_name(tmp_path, name, content, message)
     assert message in f"{left.reason}; {left.hint}"
 
 
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_columns_of_bytes_that_are_no_utf_8_cost_no_other_file(tmp_path, ending):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import ipc, parquet
+
+    latin = pyarrow.array([b"Ada wrote.", "Zürich".encode("latin-1")], pyarrow.binary())
+    table = pyarrow.table({"text": latin.view(pyarrow.string())})
+    path = write(tmp_path / f"in/a.{ending}", b"")
+    if ending == "parquet":
+        parquet.write_table(table, path)
+    else:
+        with ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+    write(tmp_path / "in/b.txt", "Bo wrote.")
+    report = ReadReport()
+    (passage,) = read(tmp_path / "in", report=report)
+    assert passage.text == "Bo wrote."
+    assert [(item.path, item.reason[:30]) for item in report.left_out] == [
+        (str(path), "damaged: UnicodeDecodeError: '")
+    ]
+
+
 def test_a_mail_nested_too_deeply_does_not_cost_the_others_of_its_box(tmp_path):
     deep = "From a@b.c\nSubject: deep\n" + "Content-Type: message/rfc822\n\n" * 3000
     plain = "From a@b.c\nSubject: plain\n\nAda was born in London.\n"

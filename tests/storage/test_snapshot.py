@@ -15,7 +15,7 @@ from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_graph import assemble_graph, context_weights
 from graphmem.storage.bm25 import LexicalIndex
 from graphmem.storage.current import open_current, write_snapshot
-from graphmem.storage.store import row_key
+from graphmem.storage.rows import row_key
 from graphmem.types import Passage
 
 

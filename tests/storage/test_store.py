@@ -14,7 +14,8 @@ from worlds import TINY
 
 from graphmem.errors import DataError, IndexMismatchError, StorageError
 from graphmem.storage.changes import ChangeRule
-from graphmem.storage.store import Store, row_key, text_hash
+from graphmem.storage.rows import row_key, text_hash
+from graphmem.storage.store import Store
 from graphmem.types import Extraction, Passage, Triple
 
 ADA = Passage("1", "Ada wrote.", "Ada", metadata={"year": 1843}, source="a.jsonl:3")

@@ -30,7 +30,7 @@ def read(stream: IO[bytes], kind: str, path: str) -> Iterator[tuple[Place, dict[
             for row in batch.to_pylist():
                 number += 1
                 fields = {str(key): _json(value) for key, value in row.items()}
-                yield Place(path, item=number), {k: v for k, v in fields.items()}
+                yield Place(path, item=number), fields
     except pyarrow.ArrowException as error:
         raise DataError(f"a damaged {kind} file: {error}", path) from error
 
