@@ -372,7 +372,7 @@ def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterato
 
 
 def _shallow(contents: Iterator[T]) -> Iterator[T]:
-    """The same contents or records; what a reader meets too deep inside itself is said, in every format.
+    """The same contents or records; what a reader meets too deep inside itself is said.
 
     Readers are made of other people's parsers, and no list of what those raise is whole.
     """

@@ -336,7 +336,8 @@ def test_columns_of_bytes_that_are_no_utf_8_cost_no_other_file(tmp_path, ending)
 
     latin = pyarrow.array([b"Ada wrote.", "Zürich".encode("latin-1")], pyarrow.binary())
     table = pyarrow.table({"text": latin.view(pyarrow.string())})
-    path = write(tmp_path / f"in/a.{ending}", b"")
+    (tmp_path / "in").mkdir()
+    path = tmp_path / f"in/a.{ending}"
     if ending == "parquet":
         parquet.write_table(table, path)
     else:
