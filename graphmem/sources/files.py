@@ -42,6 +42,7 @@ from graphmem.sources.formats import (
 )
 from graphmem.sources.formats.archive import SMALL, check_ratio
 from graphmem.sources.formats.content import Content, one_line
+from graphmem.sources.formats.line_places import line_places
 from graphmem.sources.options import LeftOut, ReadOptions
 from graphmem.sources.options import ReadReport as ReadReport
 from graphmem.sources.records import (
@@ -355,6 +356,7 @@ def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterato
         if kind.name in RECORDS:
             yield from _read_records(file, kind, stream, lines, report, options)
             return
+        text = ""
         if kind.binary:
             reader = cast("Callable[[bytes], Iterator[Content]]", kind.reader())
             contents = reader(whole())
@@ -363,7 +365,7 @@ def _read_file(file: Found, report: ReadReport, options: ReadOptions) -> Iterato
             contents = cast("Callable[[str], Iterator[Content]]", kind.reader())(text)
         for content in _shallow(contents):
             report.records += 1
-            document = _to_document(file, kind, content)
+            document = _to_document(file, kind, content, text)
             if document.passage.text:
                 yield document
             else:
@@ -572,7 +574,7 @@ def _standard_input(
     return BY_NAME[kind], chain(head, lines)
 
 
-def _to_document(file: Found, kind: Format, content: Content) -> Document:
+def _to_document(file: Found, kind: Format, content: Content, whole: str) -> Document:
     text = clean_text(without_surrogates(content.text))
     title = one_line(without_surrogates(content.title))
     metadata = dict(content.metadata)
@@ -589,4 +591,4 @@ def _to_document(file: Found, kind: Format, content: Content) -> Document:
         title = without_surrogates(title).strip()
     source = os.path.abspath(file.path)
     passage = Passage(name, text, title, name, metadata=metadata, source=source)
-    return Document(passage, content.places, kind.cut)
+    return Document(passage, content.places or line_places(whole, text), kind.cut)

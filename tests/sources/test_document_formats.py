@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import zipfile
 
 import pytest
@@ -288,6 +289,33 @@ def cut(path, tokens):
 def test_pieces_know_their_page(tmp_path):
     pieces = cut(write(tmp_path / "a.pdf", pdf(pages(5))), 25)
     assert [piece.metadata["page"] for piece in pieces] == [1, 2, 3, 4, 5]
+
+
+SECTIONS = {
+    "rst": "\n\n{title}\n==========\n\n.. note:: Read on.\n\n",
+    "tex": "\n\n\\section{{{title}}}\n%% a remark\n\n",
+    "org": "\n\n* {title}\n:PROPERTIES:\n:ID: x\n:END:\n",
+    "html": "\n<h2>{title}</h2>\n<p class='x'\n id='y'>\n",
+}
+
+
+@pytest.mark.parametrize("ending", SECTIONS)
+def test_pieces_know_their_line_where_markup_was_taken_off(tmp_path, ending):
+    text = ""
+    for number, title in enumerate(["Sources", "Mouth", "Bridges", "Locks"]):
+        text += SECTIONS[ending].format(title=title)
+        for line in range(4):
+            text += (
+                f"The river has {number}{line} miles\nfrom town {line}x{number} to the next.\n\n"
+            )
+    pieces = cut(write(tmp_path / f"a.{ending}", text), 20)
+    lines = text.split("\n")
+    assert len(pieces) > 6
+    for piece in pieces:
+        (first,) = re.findall(r"The river has (\d\d)", piece.text)[:1]
+        near = lines[piece.metadata["line"] - 1 :]
+        assert next(line for line in near if "river" in line).startswith(f"The river has {first}")
+        assert sum("river" in line for line in near[:8]) <= 3
 
 
 def test_a_scan_is_reported(tmp_path):
