@@ -36,6 +36,7 @@ _UMLAUTS |= str.maketrans({"Ö": "Oe", "Ü": "Ue", "Ø": "Oe", "Å": "Aa"})
 _MARKED = regex.compile(r"[äöüøåÄÖÜØÅ]")
 _INITIALS = regex.compile(r"(\p{Lu}|(?:\p{Lu}\.[ ]?)+) ?(?<=[ .])\p{Lu}.*")
 _SHORTEST_KEY = 6  # letters; shorter words come together by chance
+_MOST_BEARERS = 32  # names with one surname
 _WELL_KNOWN = 8  # passages; an acronym of more takes two documents to be told what it means
 _LONG_SURNAME, _LONG_FIRST = 6, 9  # letters; one may be missing in a word that is not shorter
 _OTHER_LETTERS = 4  # that the other words of such a name have at least
@@ -358,10 +359,15 @@ class _Forms:
         """An edge to the one name that this can be."""
         if said is None:
             return
-        bearers = self._bearers(said.surname.rpartition(" ")[2])
         whole = " ".join([*said.given, said.surname])
+        if whole in self.words:
+            self.edges.append((row, whole))
+            return
+        bearers = self._bearers(said.surname.rpartition(" ")[2])
+        if len(bearers) > _MOST_BEARERS:
+            return  # a surname of many tells nobody, and they are looked through at every mention
         known = ((n, person_name(self.spelling[n])) for n in bearers)
-        found = {whole} & {*bearers} or {self.whole(n) for n, p in known if p and p.fits(said)}
+        found = {self.whole(n) for n, p in known if p and p.fits(said)}
         if len(found) == 1:
             self.edges += ((row, name) for name in found)
 
