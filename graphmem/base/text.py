@@ -32,11 +32,11 @@ _AFTER_INITIAL = (".", " ", "\xa0")
 _BETWEEN_INITIALS = dict.fromkeys(map(ord, _AFTER_INITIAL))
 # Marks that may be left out, in a decomposed text: all of Latin, Greek, Arabic and Hebrew letters,
 # the stress and the dots of ё in Cyrillic (й and ї are other letters), the nukta of Devanagari,
-# the tatweel, which only makes an Arabic word longer, and the apostrophe inside Cyrillic words.
+# and the apostrophe inside Cyrillic words.
 _OPTIONAL = regex.compile(
     r"(?<=[\p{Latin}\p{Greek}\p{Arabic}\p{Hebrew}])\p{Mn}+|(?<=\u0435)[\u0300\u0301\u0308]+"
     r"|(?<=[\u0430\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456])[\u0300\u0301]+"
-    r"|\u093c|\u0640|(?<=\p{Cyrillic})['’‘`\u02bc](?=\p{Cyrillic})"
+    r"|\u093c|(?<=\p{Cyrillic})['’‘`\u02bc](?=\p{Cyrillic})"
 )
 # Letters that are no other letter with a mark, but are written like one where they are missing;
 # letters of Persian and of old spellings in place of the Arabic ones.
@@ -44,9 +44,25 @@ _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
     | {"\u06cc": "\u064a", "\u0649": "\u064a", "\u06a9": "\u0643", "\u0671": "\u0627"}
 )
-# What does not show: format characters, fillers, private use, controls that are no white space.
+# What does not show: format characters, fillers, private use, controls that are no white space;
+# and the tatweel, which only makes an Arabic word longer.
 _INVISIBLE = regex.compile(
-    r"[[\p{Cf}\p{Default_Ignorable_Code_Point}\p{Co}\p{Cc}]--\p{White_Space}]+", regex.VERSION1
+    r"[[\p{Cf}\p{Default_Ignorable_Code_Point}\p{Co}\p{Cc}\u0640]--\p{White_Space}]+",
+    regex.VERSION1,
+)
+# Letters that look like Latin ones. Small Greek ones but omicron do not: TNFα and μm are meant so.
+_LATIN, _CYRILLIC = "ABESIJKMHOPCTYXaesijopcyx", "АВЕЅІЈКМНОРСТУХаеѕіјорсух"
+_LATIN_TOO, _GREEK = "ABEZHIKMNOPTYXo", "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
+_TO_LATIN = dict(zip(_CYRILLIC + _GREEK, _LATIN + _LATIN_TOO, strict=True))
+_TO_OTHER = {
+    True: dict(zip(_LATIN, _CYRILLIC, strict=True)),
+    False: dict(zip(_LATIN_TOO, _GREEK, strict=True)),
+}
+_IS_CYRILLIC = regex.compile(r"\p{Cyrillic}")
+_OTHER_SCRIPT = regex.compile(r"[\p{Cyrillic}\p{Greek}]")
+_MIXED = regex.compile(
+    r"(?<![\p{L}\p{M}])(?:\p{Latin}++[\p{Cyrillic}\p{Greek}]"
+    r"|[\p{Cyrillic}\p{Greek}]++\p{Latin})[\p{L}\p{M}]*+"
 )
 _CONTROLS = regex.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")
 # A word that goes on in the next line: with a small letter it is one word, else both parts are.
@@ -115,10 +131,14 @@ def compatible(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""The text without characters that do not show, and with words that line ends divide joined.
+    r"""The text without characters that do not show, with words that line ends divide joined.
+
+    Letters of another script that only look like those of their word are what they look like.
 
     >>> visible("Raven\u200bscroft, Raven-\nscroft, Jean-\nPaul")
     'Ravenscroft, Ravenscroft, Jean-Paul'
+    >>> visible("R\u0430vencroft") == "Ravencroft", visible("TNF\u03b1") == "TNF\u03b1"
+    (True, True)
     """
     parts: list[str] = []
     done = 0
@@ -144,7 +164,28 @@ def invisible_spans(text: str) -> list[tuple[int, int, str]]:
     taken = {start for start, _, _ in found}
     hidden = (_CONTROLS if plain else _INVISIBLE).finditer(text)
     found += [(*match.span(), "") for match in hidden if match.start() not in taken]
+    if not plain and _OTHER_SCRIPT.search(text):
+        found += _disguised(text)
     return sorted(found)
+
+
+def _disguised(text: str) -> list[tuple[int, int, str]]:
+    """Letters that look like those of the script of their word and are of another, and these."""
+    found = []
+    for word in _MIXED.finditer(text):
+        others = _OTHER_SCRIPT.findall(word[0])
+        known = set(others)
+        latin = [letter for letter in word[0] if letter.isalpha() and letter not in known]
+        back = _TO_OTHER[bool(_IS_CYRILLIC.match(others[0]))]
+        table = _TO_LATIN if all(letter in _TO_LATIN for letter in others) else {}
+        if len(others) > max(2, len(latin)) and all(letter in back for letter in latin):
+            table = back
+        found += [
+            (place, place + 1, table[letter])
+            for place, letter in enumerate(word[0], word.start())
+            if letter in table
+        ]
+    return found
 
 
 def token_spans(text: str) -> list[tuple[int, int]]:

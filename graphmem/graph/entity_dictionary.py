@@ -49,6 +49,8 @@ class Matches:
         entities: Entity row, int64 [M].
         small: Place in the dictionary of all that spells a name in small letters, so that it does
             not count, int64 [L].
+        small_starts: Its first token, int64 [L].
+        small_lengths: Its number of tokens, int64 [L].
     """
 
     starts: NDArray[np.int64]
@@ -56,6 +58,8 @@ class Matches:
     names: NDArray[np.int64]
     entities: NDArray[np.int64]
     small: NDArray[np.int64]
+    small_starts: NDArray[np.int64]
+    small_lengths: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +276,8 @@ def find_names(
     single = columns.marked if initial_counts else columns.marked & ~columns.initial
     best = np.zeros(count, dtype=np.int64)
     chosen = np.zeros(count, dtype=np.int64)
-    small = []
+    nothing = np.zeros(0, dtype=np.int64)
+    small, small_starts, small_lengths = [nothing], [nothing], [nothing]
     alive = np.arange(count)
     running = np.zeros(count, dtype=np.uint64)
     depth = 0
@@ -290,28 +295,35 @@ def find_names(
             key = text_of[place] * entities + dictionary.rows[name]
             slot = np.minimum(np.searchsorted(known, key), known.size - 1)
             counts = counts | (known[slot] == key)
-        small.append(name[~(counts | marked)])
+        unsaid = ~(counts | marked)
+        small.append(name[unsaid])
+        small_starts.append(place[unsaid])
+        small_lengths.append(np.full(small[-1].size, depth))
         if proper_counts:
             counts = counts | dictionary.proper[name]
         best[place[counts]] = depth
         chosen[place[counts]] = name[counts]
         further = left[alive] > depth
         alive, running = alive[further], running[further]
-    starts = _without_overlap(np.flatnonzero(best), best)
+    starts = np.flatnonzero(best)
+    starts = without_overlap(starts, best[starts])
     found = chosen[starts]
     return Matches(
         starts,
         best[starts],
         found,
         dictionary.rows[found].astype(np.int64),
-        np.concatenate([np.zeros(0, dtype=np.int64), *small]),
+        np.concatenate(small),
+        np.concatenate(small_starts),
+        np.concatenate(small_lengths),
     )
 
 
-def _without_overlap(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def without_overlap(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of spans in order of their starts, the starts of those that no earlier one reaches into."""
     kept = []
     free = 0
-    for start, length in zip(starts.tolist(), lengths[starts].tolist(), strict=True):
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
         if start >= free:
             kept.append(start)
             free = start + length

@@ -25,6 +25,7 @@ from graphmem.graph.entity_dictionary import (
     find_names,
 )
 from graphmem.graph.name_forms import name_forms
+from graphmem.graph.small_letters import SmallNames
 from graphmem.types import Extraction, Passage
 
 _PARENTHESIS = regex.compile(r"(?:(?<!\s)\s++)?[(（][^()（）]*+[)）]\s*+$")
@@ -149,10 +150,14 @@ def extend_graph(
     written = np.zeros((2, dictionary.names.size), dtype=np.int64)
     hasher = TokenHasher()
     first = np.full(len(passages), -1, dtype=np.int32)
+    small = SmallNames()
     edges = [
-        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written, first)
+        _context_chunk(passages, spelled, start, rows, dictionary, hasher, written, first, small)
         for start in range(0, len(passages), _CHUNK)
     ]
+    meant, places = small.meant()
+    written[1] -= np.bincount(meant, minlength=dictionary.rows.size)
+    edges.append(_others(dictionary.rows[meant], places, len(passages), edges))
     edges.append(_unsaid(passages, first, edges))
     proper = (written[0] > written[1])[dictionary.find(new.names)]
     new = replace(new, proper=proper)
@@ -191,11 +196,13 @@ def _context_chunk(
     hasher: TokenHasher,
     written: NDArray[np.int64],
     first: NDArray[np.int32],
+    small: SmallNames,
 ) -> ContextEdges:
     """Edges of the passages from `start`.
 
     Adds to `written` [2, N] how often they write each name of the dictionary as a name, and how
-    often in small letters only; to `first` [P] the entity that each text names first.
+    often in small letters only; to `first` [P] the entity that each text names first; to `small`
+    where they have names in small letters.
     """
     chunk = passages[start : start + _CHUNK]
     entities = dictionary.rows.size  # or less: several names can be one entity
@@ -212,6 +219,7 @@ def _context_chunk(
     )
     for row, places in enumerate((matches.names, matches.small)):
         written[row] += np.bincount(places, minlength=entities)
+    small.add(columns, matches, start + np.arange(2 * len(chunk)) // 2)
     text = np.searchsorted(columns.offsets, matches.starts, side="right") - 1
     found = (text // 2) * entities + matches.entities
     titled = {
@@ -263,19 +271,28 @@ def _unsaid(
         for p, row in zip(passages, first, strict=True)
         if p.document and p.position == 0 and row >= 0
     }
-    wanted = np.array(
-        [
-            heads[p.document] * len(passages) + row
-            for row, p in enumerate(passages)
-            if p.position > 0 and p.document in heads
-        ],
-        dtype=np.int64,
-    )
-    known = [e.entities.astype(np.int64) * len(passages) + e.passages for e in edges]
-    new = np.setdiff1d(wanted, np.concatenate(known)) if known else wanted
+    later = [
+        (heads[p.document], row)
+        for row, p in enumerate(passages)
+        if p.position > 0 and p.document in heads
+    ]
+    entities, rows = np.array(later, dtype=np.int64).reshape(-1, 2).T
+    return _others(entities, rows, len(passages), edges)
+
+
+def _others(
+    entities: NDArray[np.integer],
+    rows: NDArray[np.int64],
+    passages: int,
+    edges: Sequence[ContextEdges],
+) -> ContextEdges:
+    """Edges from entities to passages, those that are not there yet, each once; no subjects."""
+    known = [e.entities.astype(np.int64) * passages + e.passages for e in edges]
+    new = np.unique(entities.astype(np.int64) * passages + rows)
+    new = np.setdiff1d(new, np.concatenate(known)) if known else new
     return ContextEdges(
-        (new // max(len(passages), 1)).astype(np.int32),
-        (new % max(len(passages), 1)).astype(np.int32),
+        (new // max(passages, 1)).astype(np.int32),
+        (new % max(passages, 1)).astype(np.int32),
         np.ones(new.size, dtype=np.int32),
         np.zeros(new.size, dtype=np.bool_),
     )

@@ -13,58 +13,9 @@ from dataclasses import dataclass, field
 import regex
 
 from graphmem.base.text import normalise_phrase
+from graphmem.graph.person_names import JUNIOR, TITLES, PersonName, goes_on, nicknamed, person_name
 from graphmem.types import Passage
 
-_TITLES = frozenset(
-    {
-        "dr",
-        "doctor",
-        "mr",
-        "mrs",
-        "ms",
-        "miss",
-        "mx",
-        "prof",
-        "professor",
-        "sir",
-        "dame",
-        "lady",
-        "lord",
-        "rev",
-        "reverend",
-        "fr",
-        "father",
-        "sister",
-        "brother",
-        "capt",
-        "captain",
-        "col",
-        "colonel",
-        "gen",
-        "general",
-        "lt",
-        "lieutenant",
-        "sgt",
-        "sergeant",
-        "major",
-        "judge",
-        "justice",
-        "sen",
-        "senator",
-        "rep",
-        "gov",
-        "governor",
-        "president",
-        "minister",
-        "ambassador",
-        "inspector",
-        "herr",
-        "frau",
-        "m",
-        "mme",
-    }
-)
-_JUNIOR = frozenset({"jr", "sr", "junior", "senior", "iii", "iv"})
 _LEGAL = {
     "ltd": "ltd",
     "limited": "ltd",
@@ -83,8 +34,9 @@ _ROMAN = regex.compile(r"(?=[ivx]{2})(x{0,3})(ix|iv|v?i{0,3})")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "Ä": "Ae"})
 _UMLAUTS |= str.maketrans({"Ö": "Oe", "Ü": "Ue", "Ø": "Oe", "Å": "Aa"})
 _MARKED = regex.compile(r"[äöüøåÄÖÜØÅ]")
-_INITIALS = regex.compile(r"\p{Lu}\.?|(?:\p{Lu}\.[ ]?)+")
+_INITIALS = regex.compile(r"(\p{Lu}|(?:\p{Lu}\.[ ]?)+) ?(?<=[ .])\p{Lu}.*")
 _SHORTEST_KEY = 6  # letters; shorter words come together by chance
+_MOST_BEARERS = 32  # names with one surname
 _WELL_KNOWN = 8  # passages; an acronym of more takes two documents to be told what it means
 _LONG_SURNAME, _LONG_FIRST = 6, 9  # letters; one may be missing in a word that is not shorter
 _OTHER_LETTERS = 4  # that the other words of such a name have at least
@@ -107,10 +59,11 @@ _MAY_DECLARE = regex.compile(
     r"\(|(?:short|stands|standing) for |known|abbrev|shortened|called|hereafter|in short|, or "
 )
 _SURNAME_FIRST = regex.compile(
-    r"(?<!\S)[\"'“(\[]?(?P<s>\p{Lu}[\p{L}'’-]+), (?P<g>\p{Lu}(?:[\p{L}'’-]+|\.)(?: \p{Lu}\.?)?)"
-    r"(?![\p{L}'’-]| \p{Lu}\p{L}| (?:of|and|&) )"
+    r"(?<!\S)[\"'“(\[]?(?P<s>\p{Lu}[\p{L}'’-]+), "
+    r"(?:(?P<i>\p{Lu}\.(?:[ ]?\p{Lu}\.){0,2})|(?P<g>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.?)?)"
+    r"(?![\p{L}'’-]| \p{Lu}\p{L}| (?:of|and|&) ))"
 )
-_OF_PLACES = frozenset({"in", "at", "from", "to", "of", "near", "for", "on", "into", "through"})
+_OPENING = "\"'“(["
 
 
 @dataclass(slots=True)
@@ -148,6 +101,9 @@ def name_forms(passages: Sequence[Passage], spelled: Sequence[Mapping[str, str]]
     forms.persons()
     forms.surnames()
     forms.surnames_first()
+    forms.nicknames()
+    forms.addresses()
+    forms.middle_names()
     forms.acronyms()
     return NameForms(
         {name: forms.whole(name) for name in sorted(forms.of) if forms.whole(name) != name},
@@ -225,14 +181,14 @@ class _Forms:
         for name, words in self.words.items():
             if len(words) < 3:
                 continue
-            if words[-1] in _JUNIOR:
+            if words[-1] in JUNIOR:
                 longer[" ".join(words[:-1])].add(name)
-            elif words[0] in _TITLES and words[0] != "m":
+            elif words[0] in TITLES and words[0] != "m":
                 longer[" ".join(words[1:])].add(name)
             elif len(words) == 3 and len(words[1]) == 1 and len(words[0]) > 1:
                 longer[f"{words[0]} {words[2]}"].add(name)
         for base, names in longer.items():
-            ends = {tuple(w for w in self.words[n] if w not in _TITLES) for n in names}
+            ends = {tuple(w for w in self.words[n] if w not in TITLES) for n in names}
             ends.discard(tuple(base.split(" ")))
             if base in self.words and len(ends) <= 1:
                 for name in sorted(names):
@@ -276,12 +232,11 @@ class _Forms:
             if len(words) != 2 or name in self.of:
                 continue
             given, surname = words
-            written = self.spelling[name].rpartition(" ")[0]
-            if given in _TITLES:
-                fits = {n for n in self._bearers(surname) if self.words[n][0] not in _TITLES}
+            if given in TITLES:
+                fits = {n for n in self._bearers(surname) if self.words[n][0] not in TITLES}
                 self._lead(name, {self.whole(n) for n in fits} - {name}, sure=False)
                 continue
-            if len(given) <= 3 and _INITIALS.fullmatch(written):
+            if len(given) <= 3 and _INITIALS.fullmatch(self.spelling[name]):
                 fits = {n for n in self._bearers(surname) if self._has_initials(n, given)}
                 self._lead(name, {self.whole(n) for n in fits} - {name}, sure=True)
 
@@ -293,7 +248,7 @@ class _Forms:
         plural = {n for n in single - wanted if n[-1] == "s" and n[:-1] in self.by_last}
         for surname in {*wanted, *(n[:-1] for n in plural)}:
             for name in self._bearers(surname):
-                if self.words[name][0] not in _TITLES:
+                if self.words[name][0] not in TITLES:
                     for row in self.rows[name]:
                         documents[surname][self.passages[row].document].add(self.whole(name))
         for name in sorted(wanted | plural):
@@ -332,14 +287,89 @@ class _Forms:
         return row == other or bool(document and self.passages[other].document == document)
 
     def surnames_first(self) -> None:
-        """“Byron, Ada” where a text knows Ada Byron; not “in London, Jack”."""
+        """“Byron, Ada” and “Byron, A.” where a text knows Ada Byron; not “in London, Jack”."""
         for row, passage in enumerate(self.passages):
             for text in (passage.title, passage.text):
                 for match in _SURNAME_FIRST.finditer(text) if ", " in text else ():
+                    if goes_on(text, match.start()):
+                        continue
+                    if match["i"]:
+                        self._mention(row, person_name(match[0].strip(_OPENING)))
+                        continue
                     name = normalise_phrase(f"{match['g']} {match['s']}")
-                    before = text[max(0, match.start() - 32) : match.start()].split()[-1:]
-                    if " " in name and name in self.words and not _goes_on(before):
+                    if " " in name and name in self.words:
                         self.edges.append((row, name))
+
+    def nicknames(self) -> None:
+        """William “Bill” Byron is William Byron, and Bill Byron where no other is called so."""
+        called: dict[str, set[str]] = defaultdict(set)
+        for row, passage in enumerate(self.passages):
+            for whole, short in nicknamed(passage.text):
+                name = normalise_phrase(whole)
+                called[normalise_phrase(short)].add(name)
+                if name not in self.words:
+                    self.added.append((row, name, whole))
+                both = (name, normalise_phrase(short))
+                self.edges += ((row, other) for other in both if other in self.words)
+        for short, wholes in called.items():
+            if len(wholes) == 1 and short not in self.words:
+                self.join(short, *wholes)
+
+    def addresses(self) -> None:
+        """The one person whose name a mail address says: ada.byron@, a.byron@ and abyron@."""
+        written = {name: self.spelling[name] for name in self.words if "@" in self.spelling[name]}
+        if not written:
+            return
+        glued: dict[str, set[str]] = defaultdict(set)
+        for names in self.by_last.values():
+            for name in names if any("@" not in self.spelling[n] for n in names) else ():
+                given, surname = self.words[name][0], self.words[name][-1]
+                for key in {given + surname, given[0] + surname}:
+                    glued[key].add(self.whole(name))
+        for name, address in written.items():
+            said = person_name(address)
+            found = glued.get(self.words[name][0], set()) if said is None else set()
+            for row in self.rows[name]:
+                self._mention(row, said)
+                self.edges += ((row, whole) for whole in found if len(found) == 1)
+
+    def middle_names(self) -> None:
+        """Ada Maria Byron and Ada Byron: linked, where no other has the surname.
+
+        They stay two names: Ada Byron can be another. One of the two stands in one passage only,
+        else each has a life of its own.
+        """
+        for name, words in self.words.items():
+            said = person_name(self.spelling[name]) if 3 <= len(words) <= 4 else None
+            if said is None or len(said.given) < 2 or min(map(len, said.given)) < 2:
+                continue
+            short = f"{said.given[0]} {said.surname}"
+            both = {self.whole(short), self.whole(name)}
+            if short not in self.words or len(both) == 1:
+                continue
+            others = {
+                self.whole(n)
+                for n in self._bearers(words[-1])
+                if self.words[n][0] not in TITLES and self.words[n] != words[-len(self.words[n]) :]
+            }
+            if others <= both and 1 in (len(self.rows[name]), len(self.rows[short])):
+                self.edges += ((row, short) for row in self.rows[name])
+
+    def _mention(self, row: int, said: PersonName | None) -> None:
+        """An edge to the one name that this can be."""
+        if said is None:
+            return
+        whole = " ".join([*said.given, said.surname])
+        if whole in self.words:
+            self.edges.append((row, whole))
+            return
+        bearers = self._bearers(said.surname.rpartition(" ")[2])
+        if len(bearers) > _MOST_BEARERS:
+            return  # a surname of many tells nobody, and they are looked through at every mention
+        known = ((n, person_name(self.spelling[n])) for n in bearers)
+        found = {self.whole(n) for n, p in known if p and p.fits(said)}
+        if len(found) == 1:
+            self.edges += ((row, name) for name in found)
 
     def acronyms(self) -> None:
         """What a text declares as the short and the long form of one name."""
@@ -374,13 +404,6 @@ def _key(words: Sequence[str]) -> str:
 
 
 _UNITS = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]
-
-
-def _goes_on(before: Sequence[str]) -> bool:
-    """Whether the word before makes the next one part of a list, a longer name or a place."""
-    word = before[0] if before else ""
-    named = word[:1].isupper() and word[-1].isalnum()
-    return named or word.endswith(",") or word.lower() in _OF_PLACES
 
 
 def _least(place: int) -> int:

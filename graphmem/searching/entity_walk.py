@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.text import visible
 from graphmem.config import RetrievalConfig
 from graphmem.embedding.checked import checked_vectors
 from graphmem.graph.entity_dictionary import TokenHasher
@@ -19,6 +21,7 @@ from graphmem.graph.entity_linking import (
     perhaps_mistyped,
 )
 from graphmem.graph.pagerank import entity_mass, passage_pagerank
+from graphmem.graph.person_names import PersonName, person_name, persons_named
 from graphmem.protocols import Embedder
 from graphmem.searching.asked_again import again_evidence, next_names, queries
 from graphmem.searching.candidates import Candidates
@@ -38,6 +41,8 @@ from graphmem.searching.walk_evidence import walk_evidence
 from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.weighted import weighed
 
+_FEW = 32  # passages with a surname; one of more is borne by many
+_PERSONS = 8  # looked at in a question; no one asks about more
 _RARE = 10  # passages; a name of more is well known, and another word is another name
 _NOTHING = np.zeros(0, dtype=np.float32)
 
@@ -279,11 +284,41 @@ class NameSearcher:
         )
 
     def link(self, questions: Sequence[str]) -> list[Linked]:
-        """What every question names; a long name that no text has is read as the one near it."""
+        """What every question names.
+
+        A person by a form of the name that no text has is the only one whom it fits; another long
+        name that no text has is read as the one near it.
+        """
+        questions = [self._with_persons(visible(question)) for question in questions]
         return [
             self._mistyped(question, found)
             for question, found in zip(questions, self._link(questions), strict=True)
         ]
+
+    def _with_persons(self, question: str) -> str:
+        """The question with persons called as the corpus calls them, where one alone fits."""
+        dictionary = self._snapshot.dictionary
+        for start, end, person in reversed([*islice(persons_named(question), _PERSONS)]):
+            if not dictionary.knows(self._hasher, question[start:end]):
+                labels = self._bearers(person)
+                if len(labels) == 1:
+                    question = f"{question[:start]}{labels[0]}{question[end:]}"
+        return question
+
+    def _bearers(self, person: PersonName) -> list[str]:
+        """Names of entities that can be this person; names as a whole before addresses."""
+        surname = person.surname.rpartition(" ")[2]
+        passages = np.flatnonzero(self.lexical(surname))
+        if not 0 < passages.size <= _FEW:
+            return []
+        weights = self._snapshot.graph.weights
+        there = np.zeros(self._snapshot.passages, dtype=np.bool_)
+        there[passages] = True
+        edges = np.flatnonzero(there[weights.indices])
+        entities = np.unique(np.searchsorted(weights.indptr, edges, side="right") - 1)
+        labels = [self._snapshot.labels[int(row)] for row in entities]
+        fit = [n for n in labels if (other := person_name(n)) and other.fits(person)]
+        return [name for name in fit if "@" not in name] or fit
 
     def _link(self, questions: Sequence[str]) -> list[Linked]:
         return link_questions(self._snapshot.dictionary, self._hasher, questions)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-VERSION = "2"
+VERSION = "3"
 """Of the rules below: readings by another version are made again."""
 
 Kind = tuple[Callable[[str], object], Callable[[str], Iterable[str]]]

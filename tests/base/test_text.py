@@ -14,6 +14,7 @@ from graphmem.base.text import (
     sentence_spans,
     token_spans,
     tokens,
+    visible,
 )
 
 
@@ -164,3 +165,22 @@ def test_content_hash_tells_all_lists_of_parts_apart(left, right):
 
 def test_content_hash_is_stored_on_disk_and_may_never_change():
     assert content_hash("title", "text") == "de2f323ef7872eef7aa93397fbe6be10"
+
+
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        ("M\u0430tild\u0430", "Matilda"),  # Cyrillic letters in a Latin word
+        ("\u041c\u0430tilda", "Matilda"),
+        ("М\u006fсква", "Москва"),  # a Latin letter in a Cyrillic word
+        ("\u004bαρύδης", "Καρύδης"),
+        ("TNFα", "TNFα"),
+        ("Hα", "Hα"),
+        ("μm", "μm"),
+        ("Москва, сор", "Москва, сор"),
+        ("iPhone-ом", "iPhone-ом"),
+        ("محـــسن", "محسن"),
+    ],
+)
+def test_letters_that_only_look_like_others(written, seen):
+    assert visible(written) == seen

@@ -163,10 +163,90 @@ def one_letter_missing(name):
         lambda n: "Dr {1}".format(*n.split()),
         one_letter_missing,
         str.upper,
+        str.lower,
+        lambda n: n.replace(" ", " Maria "),
+        lambda n: "{[0]}.{}".format(*n.split()),
+        lambda n: "{1}, {0[0]}.".format(*n.split()),
+        lambda n: '{} "Billie" {}'.format(*n.split()),
+        lambda n: "{} (Billie) {}".format(*n.split()),
+        lambda n: f"{n.replace(' ', '.').lower()}@example.org",
+        lambda n: n.replace(" ", ".").lower(),
+        lambda n: n.replace(" ", "-").lower(),
+        lambda n: n.replace("e", "\u0435").replace("a", "\u0430"),
     ],
 )
 def test_names_as_people_write_them(tmp_path, written):
     assert found(tmp_path, written) >= 11
+
+
+ASKED = [
+    "{} Maria {}",
+    "{} M. {}",
+    "{[0]}. {}",
+    "{[0]}.{}",
+    "{1}, {0[0]}.",
+    "{1}, {0}",
+    '{} "Billie" {}',
+    "Dr {1}",
+    "{} {} Jr.",
+]
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [*(("{} {}", form) for form in ASKED), *((form, "{} {}") for form in ASKED[:4])],
+)
+def test_a_question_may_write_a_name_in_another_way(tmp_path, written, asked):
+    passages = []
+    for i, (name, bridge, town) in enumerate(PEOPLE):
+        said = written.format(*name.split())
+        passages += [
+            Passage(f"a{i}", f"{said} designed the {bridge} Bridge, which is green."),
+            Passage(f"b{i}", f"The {bridge} Bridge leads across a river near {town}."),
+        ]
+    retriever = index(tmp_path, passages)
+    names = [asked.format(*name.split()) for name, _, _ in PEOPLE]
+    rankings = retriever.search(
+        [f"Near which town is the bridge that {name} designed?" for name in names],
+        5,
+        RetrievalConfig(),
+    )
+    hits = [{hit.passage.id for hit in ranking.hits} for ranking in rankings]
+    assert sum(f"b{i}" in ids for i, ids in enumerate(hits)) >= 11
+
+
+@pytest.mark.parametrize(
+    ("known", "asked"),
+    [
+        (("George W. Bush", "George H. W. Bush"), "George Bush"),
+        (("George H. W. Bush",), "George W. Bush"),
+        (("John Quincy Smith", "John Adam Smith"), "John Smith"),
+        (("Tim Miller",), "T. J. Miller"),
+        (("Jack London",), "in London, Jack"),
+        (("Karla Ellison",), "Karl Ellison"),
+    ],
+)
+def test_a_question_names_nobody_where_two_fit_or_none(tmp_path, known, asked):
+    passages = [Passage(str(i), f"Old {name} came.") for i, name in enumerate(known)]
+    linked = index(tmp_path, passages).names.link([f"Who saw {asked} there?"])
+    assert not linked[0].entities.size
+
+
+def test_words_in_small_letters_are_a_name_where_they_are_nothing_else(tmp_path):
+    passages = [
+        Passage("1", "He saw the White House and the Percival Fairweather house."),
+        Passage("2", "There percival fairweather bought a white house."),
+        Passage("3", "We saw a white house. A house is white."),
+    ]
+    snapshot = index(tmp_path, passages).snapshot
+    ids = {snapshot.passage(row).id: row for row in range(3)}
+    held = {
+        label: {int(row) for row in snapshot.graph.passages_of(number)[0]}
+        for number, label in enumerate(snapshot.labels)
+    }
+    by_word = {word: rows for label, rows in held.items() for word in label.split()[-1:]}
+    assert by_word["Fairweather"] == {ids["1"], ids["2"]}
+    assert all(ids["3"] not in rows for rows in held.values())
 
 
 @pytest.mark.parametrize("whole", [str.lower, str.upper])

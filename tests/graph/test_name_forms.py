@@ -26,6 +26,8 @@ def named(*names):
     ("form", "name"),
     [
         ("H. Quennell", "Humphrey Quennell"),
+        ("H.Quennell", "Humphrey Quennell"),
+        ("H.J.Quennell", "Humphrey James Quennell"),
         ("Humphrey J. Quennell", "Humphrey Quennell"),
         ("Humphrey Quennell Jr.", "Humphrey Quennell"),
         ("Humphrey Quennell III", "Humphrey Quennell"),
@@ -61,6 +63,9 @@ def test_one_name(form, name):
         ("Ada Halcyon", "Halcyon"),
         ("Boris Johnston", "Boris Johnson", "Amy Johnston"),
         ("Rocky II", "Rocky III"),
+        ("George W. Bush", "George H. W. Bush"),
+        ("John Smith", "John Quincy Smith"),
+        ("T.J.Miller", "Tim Miller"),
     ],
 )
 def test_names_that_stay_apart(names):
@@ -84,12 +89,58 @@ def test_a_title_and_surname_leads_to_the_person():
         ("It was built by Quennell, Humphrey.", [(0, "humphrey quennell")]),
         ("Quennell, Humphrey grew up here.", [(0, "humphrey quennell")]),
         ("In Quennell, Humphrey met Bo.", []),
+        ("Built by Quennell, H. It opened late.", [(0, "humphrey quennell")]),
+        ("Byron, A., & Quennell, H. (1999)", [(0, "humphrey quennell")]),
+        ("We saw Bo, Quennell, H. and Ada.", []),
         ("We saw Bo, Quennell, Humphrey and Ada.", []),
     ],
 )
 def test_surname_first(text, edges):
     names = {"humphrey quennell": "Humphrey Quennell"}
     assert forms(text, "Humphrey Quennell", names=names).edges == edges
+
+
+def test_a_middle_name_links_and_joins_nobody():
+    found = named("Matilda Maria Thornbury", "Matilda Thornbury")
+    assert found.merged == {} and found.edges == [(0, "matilda thornbury")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("John Smith", "John Quincy Smith", "John Adam Smith"),
+        ("John Smith", "John Quincy Smith", "Ada Smith"),
+        2 * ("John Smith", "John Quincy Smith"),  # each has a life of its own
+    ],
+)
+def test_middle_names_that_can_be_of_two_people_link_nothing(names):
+    found = named(*names)
+    assert found.merged == {} and found.edges == []
+
+
+@pytest.mark.parametrize("written", ['William "Bill" Byron', "William (Bill) Byron"])
+def test_nicknames(written):
+    names = {"bill byron": "Bill Byron", "william byron": "William Byron"}
+    found = forms(f"We saw {written}.", "William Byron came.", names=names)
+    assert found.edges == [(0, "william byron")] and found.merged == {"bill byron": "william byron"}
+    found = forms(f"We saw {written}.", "William Byron came.", "Bill Byron left.", names=names)
+    assert found.edges == [(0, "bill byron"), (0, "william byron")] and found.merged == {}
+    found = forms(f"We saw {written}.", names={})
+    assert found.added == [(0, "william byron", "William Byron")]
+
+
+def test_a_nickname_of_two_people_is_neither():
+    found = forms('William "Bill" Byron met Wilbur "Bill" Byron.', names={})
+    assert found.merged == {}
+
+
+@pytest.mark.parametrize("local", ["ada.byron", "a.byron", "abyron", "ada_byron", "ada.byron2"])
+def test_mail_addresses(local):
+    address = f"{local}@example.org"
+    assert named(address, "Ada Byron").edges == [(0, "ada byron")]
+    two = named(address, "Ada Byron", "Anne Byron").edges
+    assert two == ([(0, "ada byron")] if "ada" in local else [])
+    assert named("sales.team@example.org", "Ada Byron").edges == []
 
 
 def test_acronyms():

@@ -17,11 +17,13 @@ from worlds import live_snapshot
 
 from graphmem import GraphMemory, Passage
 from graphmem.answering.reader import Reader
+from graphmem.base.text import invisible_spans as invisible
 from graphmem.base.text import tokens
 from graphmem.errors import GraphmemError, StorageError
 from graphmem.graph.entity_dictionary import TokenHasher
 from graphmem.graph.entity_graph import assemble_graph, subject_name
 from graphmem.graph.entity_linking import link_questions
+from graphmem.graph.person_names import nicknamed, persons_named
 from graphmem.llm.scripted import ScriptedChat
 from graphmem.llm.structured_output import parse_object, visible, without_thoughts
 from graphmem.sources.files import read_records
@@ -56,6 +58,11 @@ def book(package):
 SLOW = {
     "capitals": lambda: tokens("A " * 20_000),
     "initials": lambda: tokens("A." * 20_000 + "AA"),
+    "names of persons": lambda: [
+        [*persons_named(piece * 20_000), *nicknamed(piece * 20_000)]
+        for piece in ("A. ", "A'", "Aa ", "Aa-", "Aa, ", 'Aa "', "a.", "Aa (Aa ")
+    ],
+    "letters of two scripts": lambda: invisible("aб" * 50_000 + "\u0430" * 50_000),
     "groups of digits": lambda: tokens("111 " * 20_000 + "1"),
     "blanks in a title": lambda: subject_name("Ada" + " " * 100_000 + "x"),
     "numbers in brackets": lambda: from_prose("Yes [" + "1" * 200),
