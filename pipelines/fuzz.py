@@ -9,10 +9,10 @@ mutated, inside zip files too, and runs of what they hold), `questions` (every p
 may say: extraction, facts, answers, OpenIE files). `texts` are passages that are indexed.
 
 A finding is an exception that is no `GraphmemError`, a process that dies, more than 10 s of the
-processor for an input below 1 MB, more than 1.5 GB of memory, and a file written, program run, connection made or
-pickle read outside the folder of the case. Each is a JSON line on standard output with the number
-of its case, by which --case tries it again; what was tried stands in the last line. The exit code
-is 1 where something was found. Linux.
+processor for an input below 1 MB, more than 1.5 GB of memory, and a file written, program run,
+connection made or pickle read outside the folder of the case. Each is a JSON line on standard
+output with the number of its case, by which --case tries it again; what was tried stands in the
+last line. The exit code is 1 where something was found. Linux.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def backup_index(index: Path, file: Path, progress: Progress | None = None) -> i
             size = part.stat().st_size
             os.replace(part, file)
             what = "the backup is made, but not known to be on the disk"
-            sync_folder(file.resolve().parent)
+            sync_folder(_part(file).parent)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(f"{file}: {what}: {error}") from error
     return size
@@ -95,7 +95,7 @@ def restore_index(file: Path, index: Path, progress: Progress | None = None) -> 
         StorageError: The folder cannot be written.
     """
     _refuse_taken(index, "folder")
-    beside = index.resolve().parent
+    beside = _part(index).parent
     what = "cannot be made"
     try:
         beside.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def _refuse_taken(place: Path, kind: str) -> None:
 
 
 def _part(place: Path) -> Path:
-    return place.resolve().with_name(f".{place.resolve().name}.part")
+    return Path(os.path.realpath(place.parent)) / f".{place.name}.part"
 
 
 @contextmanager
