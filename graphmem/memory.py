@@ -584,6 +584,7 @@ class GraphMemory(Asking):
         Raises:
             IndexNotFoundError: There is no finished index.
             ConfigError: The file exists.
+            IndexLockedError: Another process is making the same file.
             StorageError: The index cannot be read, or the file not be written.
         """
         self._language.flush()
@@ -601,6 +602,7 @@ class GraphMemory(Asking):
         Raises:
             ConfigError: The place exists.
             DataError: The file is no backup, or damaged: nothing is made then.
+            IndexLockedError: Another process is making an index at the same place.
             StorageError: The folder cannot be written.
         """
         return restore_index(Path(file), Path(path), progress)

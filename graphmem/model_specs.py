@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def find_models(
     if isinstance(extractor, str):
         kind, _, file = extractor.partition(":")
         if kind.endswith("import") and file:
-            extractor = f"{kind}:{Path(file).resolve()}"
+            extractor = f"{kind}:{os.path.realpath(file)}"
         settings["extractor_spec"] = extractor
         extractor = None if asks_a_model(extractor) else load_extractor(model, spec=extractor)
     if sentences or SETTING in recorded:

@@ -2,26 +2,29 @@
 
     python pipelines/kills.py --kills 1000 --record
 
-A command (index, add, delete, compact, and single adds that are told one by one) runs in a child
-that is forked when all is imported, on a copy of an index. Small indexes, one that is extended
-(`docs/guide/changing.md`), and one that a chat model extracts, which is scripted.
+A command (index, add, delete, compact, single adds that are told one by one, a batch, backup,
+restore, and add, delete and drop in a namespace) runs in a child that is forked when all is
+imported, on a copy of an index. Small indexes, one that is extended (`docs/guide/changing.md`), and
+one that a chat model extracts, which is scripted.
 
 Half of the children are killed after a part of the time that the command takes undisturbed, half
-at the n-th call that writes below the folder (of libc: what SQLite and numpy do counts too), before
-it or with half of it written. Other children are not killed: their n-th call fails, once or from
-then on, for every n (--every: every so many-th) until a command ends without it; what they raise
-must be a `GraphmemError` of one line.
+at the n-th call that writes below the folder that holds the index (of libc: what SQLite and numpy
+do counts too), before it or with half of it written. Other children are not killed: their n-th call
+fails, once or from then on, for every n (--every: every so many-th) until a command ends without
+it; what they raise must be a `GraphmemError` of one line.
 
 Checked after each: the index opens, or says that it was never finished; the store holds what it
-held before the command or what it holds after it, for single adds all that was told and at most
-one more, and the snapshot one of these states; a search finds exactly these passages. Then the
-command runs again: the bytes of the snapshot are those of a run that nobody disturbed, `verify`
-finds nothing, no file is left over, the kept answers of the model were not asked for again, and
-after compact no byte of a deleted text is there.
+held before the command or what it holds after it, for single steps all that was told and at most
+one more, and the snapshot one of these states; a search finds exactly these passages; a backup is
+not there, or restores the index; other memories in the folder are as they were. Then the command
+runs again: the bytes of the snapshot are those of a run that nobody disturbed, `verify` finds
+nothing, no file is left over in the index or beside it, the kept answers of the model were not
+asked for again, and after compact no byte of a deleted text is there.
 
 A JSON object goes to standard output with --json, else lines for persons; --record keeps it in
-pipelines/results/kills.json. The exit code is 1 where anything else was found. Calls are counted by
-a library that `cc` makes of faulty_calls.c (Linux); without `cc` children are killed by time alone.
+pipelines/results/kills.json, beside runs of other commands. The exit code is 1 where anything else
+was found. Calls are counted by a library that `cc` makes of faulty_calls.c (Linux); without `cc`
+children are killed by time alone.
 """
 
 from __future__ import annotations
@@ -54,12 +57,22 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from graphmem import GraphMemory, Passage
-from graphmem.base.layout import CURRENT, LOCK, MANIFEST, RESPONSES, RESPONSES_LOCK, STORE
-from graphmem.errors import DataError, GraphmemError, IndexNotFoundError
+from graphmem.base.layout import (
+    CURRENT,
+    LOCK,
+    MANIFEST,
+    NAMESPACES,
+    RESPONSES,
+    RESPONSES_LOCK,
+    STORE,
+    index_folders,
+    namespace_folder,
+    namespaces,
+)
+from graphmem.errors import ConfigError, DataError, GraphmemError, IndexNotFoundError
 from graphmem.indexing.extending import SMALLEST
 from graphmem.llm.scripted import ScriptedChat
 from graphmem.storage.current import open_current
-from graphmem.storage.snapshot import BASE
 from graphmem.storage.store import Store
 from graphmem.types import ChatRequest, Extraction
 
@@ -88,6 +101,10 @@ WORD = "harbour"
 GONE = "quixotically"
 """Of passages that are deleted before `compact`."""
 LEFT: Final = frozenset({STORE, CURRENT, LOCK, RESPONSES, RESPONSES_LOCK})
+INDEX, SAVED = "index", "saved.tar"
+"""What stands in the folder of a run: the index, and a backup of it."""
+ONE, OTHER = "one", "other"
+"""Namespaces of the index that has some."""
 
 State = frozenset[tuple[str, str]]
 Command = Callable[[GraphMemory, Callable[[], object]], object]
@@ -138,13 +155,17 @@ class Scenario:
         command: Changes a memory; tells what it has done by `tell`.
         template: An index as it is before, in a folder of its own; missing where there is none.
         chat: Whether a chat model extracts.
+        gone: Whether no byte of a deleted text may be left.
+        namespace: The memory of the index that it changes; "" is the one without a name.
+        saves: Whether it makes a backup.
+        batch: Whether all its steps make one snapshot.
         states: What the store may hold: before, after, or after each of the single steps.
         digest: Of the snapshot in the end.
         whole: The same, had it been assembled anew.
         answers: Of the model, that are kept in the end.
         seconds: That the command takes.
         calls: It makes, for the calls of each mask.
-        gone: Whether no byte of a deleted text may be left.
+        others: Hash of the other memories of the index.
     """
 
     name: str
@@ -152,12 +173,20 @@ class Scenario:
     template: Path
     chat: bool = False
     gone: bool = False
+    namespace: str = ""
+    saves: bool = False
+    batch: bool = False
     states: list[State] = field(default_factory=list)
     digest: str = ""
     whole: str = ""
     answers: int = 0
     seconds: float = 0.0
     calls: dict[int, int] = field(default_factory=dict)
+    others: str = ""
+
+    def place(self, whole: Path) -> Path:
+        """The folder of the memory that it changes, of an index."""
+        return namespace_folder(whole, self.namespace) if self.namespace else whole
 
 
 @dataclass(frozen=True)
@@ -187,7 +216,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=1, help="fail every so many-th call; 0: none")
-    parser.add_argument("--only", default="", help="scenarios whose names hold this")
+    parser.add_argument(
+        "--only", action="append", help="scenarios whose names hold this; repeatable"
+    )
     parser.add_argument("--minutes", type=float, default=60, help="failing calls end then")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--record", action="store_true", help=f"keep the figures in {RESULTS}")
@@ -197,7 +228,8 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder).resolve()
-        scenarios = [s for s in every_scenario(work, arguments.only) if arguments.only in s.name]
+        only = arguments.only or [""]
+        scenarios = [s for s in every_scenario(work, only) if any(part in s.name for part in only)]
         for scenario in scenarios:
             prepare(scenario, work / "run", counter)
         chance = random.Random(arguments.seed)
@@ -239,8 +271,15 @@ def main() -> int:
         print(f"{result['kills']} kills, {result['failed_calls']} failing calls in "
               f"{result['minutes']} minutes; {len(findings)} findings")  # fmt: skip
     if arguments.record:
-        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        record(result)
     return int(bool(findings))
+
+
+def record(result: dict[str, Any]) -> None:
+    """Keep the figures of a run, in place of runs that tried no other commands than it did."""
+    runs = json.loads(RESULTS.read_text("utf-8"))
+    kept = [run for run in runs if run["commands"].keys() - result["commands"].keys()]
+    RESULTS.write_text(json.dumps([*kept, result], indent=1) + "\n", encoding="utf-8")
 
 
 def preload() -> ctypes.CDLL | None:
@@ -272,10 +311,11 @@ def preload() -> ctypes.CDLL | None:
 # ---- what runs ---------------------------------------------------------------------------------
 
 
-def every_scenario(work: Path, only: str) -> Iterator[Scenario]:
+def every_scenario(work: Path, only: Sequence[str]) -> Iterator[Scenario]:
     """All of them, on templates that are made here; without the worlds that `only` leaves out."""
     for name, size, chat in WORLDS:
-        if only.partition(" ")[0] in {other for other, _, _ in WORLDS} - {name}:
+        others = {other for other, _, _ in WORLDS} - {name}
+        if all(part.partition(" ")[0] in others for part in only):
             continue
         folder = work / name
         folder.mkdir()
@@ -297,6 +337,23 @@ def every_scenario(work: Path, only: str) -> Iterator[Scenario]:
         yield Scenario(f"{name} compact", compacting, deleted, chat, gone=True)
         if not chat:
             yield Scenario(f"{name} single adds", adding_each(new), built, chat)
+        yield Scenario(f"{name} batch", batching(new, doomed), built, chat, batch=True)
+        shared = folder / "shared"
+        shutil.copytree(built, shared)
+        few = passages(0, 9)
+        for space in (ONE, OTHER):
+            template(namespace_folder(shared, space), chat, [adding(few)])
+        yield Scenario(f"{name} backup", saving, deleted, chat, saves=True)
+        yield Scenario(f"{name} backup of namespaces", saving, shared, chat, saves=True)
+        opened(deleted, chat)[0].backup(folder / SAVED)
+        yield Scenario(f"{name} restore", restoring(folder / SAVED), folder / "nothing", chat)
+        for what, command, space in (
+            ("first add", adding(new), "new"),
+            ("add", adding(new), ONE),
+            ("delete", deleting([passage.id for passage in few[3:6]]), ONE),
+            ("drop", dropping, ONE),
+        ):
+            yield Scenario(f"{name} namespace {what}", command, shared, chat, namespace=space)
 
 
 def write_lines(file: Path, records: Sequence[Passage]) -> None:
@@ -336,6 +393,35 @@ def compacting(memory: GraphMemory, tell: Callable[[], object]) -> object:
     return memory.compact()
 
 
+def batching(new: Sequence[Passage], names: Sequence[str]) -> Command:
+    """What `with memory.batch()` does with single adds and deletions, told of each."""
+
+    def run(memory: GraphMemory, tell: Callable[[], object]) -> None:
+        with memory.batch():
+            for passage, name in zip(new, names, strict=False):
+                memory.add(passage, workers=1)
+                tell()
+                memory.delete(name)
+                tell()
+
+    return run
+
+
+def saving(memory: GraphMemory, tell: Callable[[], object]) -> object:
+    """What `graphmem backup` does."""
+    return memory.backup(memory.path.with_name(SAVED))
+
+
+def restoring(file: Path) -> Command:
+    """What `graphmem restore` does."""
+    return lambda memory, tell: GraphMemory.restore(file, memory.path)
+
+
+def dropping(memory: GraphMemory, tell: Callable[[], object]) -> None:
+    """What `graphmem namespaces --drop` does."""
+    memory.drop()
+
+
 def opened(index: Path, chat: bool) -> tuple[GraphMemory, ScriptedChat]:
     """An index, and the model that it asks."""
     model = ScriptedChat(answer)
@@ -352,18 +438,19 @@ def template(index: Path, chat: bool, commands: Sequence[Command]) -> Path:
 
 
 def copied(scenario: Scenario, run: Path) -> Path:
-    """A copy of the template, in an empty folder."""
+    """A copy of the template, in an empty folder; the place of what is changed."""
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
     if scenario.template.exists():
-        shutil.copytree(scenario.template, run / "index")
-    return run / "index"
+        shutil.copytree(scenario.template, run / INDEX)
+    return scenario.place(run / INDEX)
 
 
 def prepare(scenario: Scenario, run: Path, counter: ctypes.CDLL | None) -> None:
     """Run a command undisturbed: here, for its states, then in children, for its time and calls."""
     index = copied(scenario, run)
     scenario.states.append(stored(index))
+    scenario.others = others(scenario, run)
 
     def note() -> None:
         scenario.states.append(stored(index))
@@ -373,13 +460,14 @@ def prepare(scenario: Scenario, run: Path, counter: ctypes.CDLL | None) -> None:
     if stored(index) != scenario.states[-1] or len(scenario.states) == 1:
         note()
     scenario.digest, scenario.answers = digest(index), answers(index)
-    memory.compact()
+    if scenario.digest:
+        memory.compact()
     scenario.whole = digest(index)
     times = []
     for _ in range(3):
-        index = copied(scenario, run)
+        copied(scenario, run)
         began = time.monotonic()
-        ended = disturbed(scenario, index, None)
+        ended = disturbed(scenario, run, None)
         times.append(time.monotonic() - began)
         if ended.killed or ended.error:
             raise SystemExit(f"{scenario.name}: undisturbed, {ended}")
@@ -387,13 +475,14 @@ def prepare(scenario: Scenario, run: Path, counter: ctypes.CDLL | None) -> None:
     if counter is None:
         return
     for mask in {CHANGING, *(mask for _, mask, _ in FAULTS.values())}:
-        ended = disturbed(scenario, copied(scenario, run), counter, mask)
+        copied(scenario, run)
+        ended = disturbed(scenario, run, counter, mask)
         scenario.calls[mask] = ended.calls
 
 
 def disturbed(
     scenario: Scenario,
-    index: Path,
+    run: Path,
     counter: ctypes.CDLL | None,
     mask: int = 0,
     nth: int = 0,
@@ -405,7 +494,7 @@ def disturbed(
 
     Args:
         scenario: The command.
-        index: What it changes.
+        run: The folder with what it changes.
         counter: Counts its calls, and lets one fail.
         mask: Which calls.
         nth: The number of the one that fails, from 1; 0 counts alone.
@@ -417,7 +506,7 @@ def disturbed(
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _child(scenario, index, counter, (mask, nth, action, again), writing)
+        _child(scenario, run, counter, (mask, nth, action, again), writing)
     os.close(writing)
     said, deadline = b"", time.monotonic() + (MOST if kill_after is None else kill_after)
     try:
@@ -444,7 +533,7 @@ def disturbed(
 
 def _child(
     scenario: Scenario,
-    index: Path,
+    run: Path,
     counter: ctypes.CDLL | None,
     fault: tuple[int, int, int, bool],
     writing: int,
@@ -453,8 +542,9 @@ def _child(
     end: dict[str, Any] = {"error": "", "kind": ""}
     if counter is not None:
         mask, nth, action, again = fault
-        counter.arm(os.fsencode(index), mask, nth, action, int(again))
+        counter.arm(os.fsencode(run), mask, nth, action, int(again))
     try:
+        index = scenario.place(run / INDEX)
         scenario.command(opened(index, scenario.chat)[0], lambda: os.write(writing, b"."))
     except GraphmemError as error:
         end = {"error": f"{type(error).__name__}: {error}", "kind": "graphmem"}
@@ -490,19 +580,19 @@ def kill_all(
         turn += 1
         if turn % 100 == 0:
             print(f"{sum(map(sum, done.values()))} kills", file=sys.stderr)
-        index = copied(scenario, run)
+        copied(scenario, run)
         if by_call:
             nth = chance.randint(1, scenario.calls[CHANGING])
             action = chance.choice((KILL, TEAR))
             how = f"{'killed' if action == KILL else 'torn'} at call {nth}"
-            ended = disturbed(scenario, index, counter, CHANGING, nth, action)
+            ended = disturbed(scenario, run, counter, CHANGING, nth, action)
         else:
             after = chance.uniform(0, scenario.seconds)
             how = f"killed after {after:.3f} s"
-            ended = disturbed(scenario, index, None, kill_after=after)
+            ended = disturbed(scenario, run, None, kill_after=after)
         if ended.killed:
             done[scenario.name][by_call] += 1
-            findings += [f"{scenario.name}, {how}: {w}" for w in wrong(scenario, index, ended)]
+            findings += [f"{scenario.name}, {how}: {w}" for w in wrong(scenario, run, ended)]
     return done
 
 
@@ -523,8 +613,8 @@ def fail_all(
         number, mask, again = FAULTS[fault]
         nth = 1 + chance.randrange(every)
         while time.monotonic() < until:
-            index = copied(scenario, run)
-            ended = disturbed(scenario, index, counter, mask, nth, number, again)
+            copied(scenario, run)
+            ended = disturbed(scenario, run, counter, mask, nth, number, again)
             if ended.calls < nth and not ended.killed and ended.kind != "hangs":
                 break  # it ended without
             count = done[scenario.name]
@@ -536,33 +626,40 @@ def fail_all(
                 findings.append(f"{how}: raised {ended.error or 'a signal'}")
             if "\n" in ended.error:
                 findings.append(f"{how}: more than a line: {ended.error!r}")
-            findings += [f"{how}: {w}" for w in wrong(scenario, index, ended)]
+            findings += [f"{how}: {w}" for w in wrong(scenario, run, ended)]
             nth += every
     return done
 
 
-def wrong(scenario: Scenario, index: Path, ended: Ended) -> list[str]:
+def wrong(scenario: Scenario, run: Path, ended: Ended) -> list[str]:
     """What does not hold after a command was disturbed, nor after it ran again."""
     try:
-        return [*wrong_now(scenario, index, ended), *wrong_after(scenario, index, ended)]
+        return [*wrong_now(scenario, run, ended), *wrong_after(scenario, run, ended)]
     except (GraphmemError, OSError, AssertionError) as error:
-        return [f"{type(error).__name__}: {error}"]
+        return [f"{type(error).__name__}: {str(error).replace(str(run), 'RUN')}"]
 
 
-def wrong_now(scenario: Scenario, index: Path, ended: Ended) -> Iterator[str]:
+def wrong_now(scenario: Scenario, run: Path, ended: Ended) -> Iterator[str]:
     """What does not hold before the command runs again."""
+    index = scenario.place(run / INDEX)
     there = stored(index)
     states = scenario.states
+    allowed = states[ended.told : ended.told + 2]
     finished = not ended.killed and not ended.error
-    if there not in states[ended.told : ended.told + 2] or (finished and there != states[-1]):
+    if there not in allowed or (finished and there != states[-1]):
         yield f"{len(there)} passages in the store are no committed state"
+    if others(scenario, run) != scenario.others:
+        yield "another memory of the index has changed"
+    yield from wrong_saved(scenario, run, finished)
     try:
         there = seen(index)
     except IndexNotFoundError:
-        if scenario.template.exists():
+        if states[0] and there:
             yield "the index opens no more"
         return
-    if there not in states[ended.told : ended.told + 2]:
+    if scenario.batch and not finished:
+        allowed = [states[0], *allowed]
+    if there not in allowed:
         yield f"{len(there)} passages in the snapshot are no committed state"
     memory, _ = opened(index, scenario.chat)
     for preset in ("bm25", "default"):
@@ -572,16 +669,38 @@ def wrong_now(scenario: Scenario, index: Path, ended: Ended) -> Iterator[str]:
             yield f"{preset} finds {len(ids)} of {len(there)} passages"
 
 
-def wrong_after(scenario: Scenario, index: Path, ended: Ended) -> Iterator[str]:
+def wrong_saved(scenario: Scenario, run: Path, finished: bool) -> Iterator[str]:
+    """What is wrong with the backup, where one is there or must be."""
+    file, index = run / SAVED, run / INDEX
+    if not file.exists():
+        if finished and scenario.saves:
+            yield "there is no backup"
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        restored = Path(folder) / INDEX
+        GraphMemory.restore(file, restored)
+        places = [place.relative_to(index) for place in index_folders(index)]
+        if any(
+            (digest(restored / place), stored(restored / place), answers(restored / place))
+            != (digest(index / place), stored(index / place), answers(index / place))
+            for place in places
+        ):
+            yield "what is restored of the backup is not the index"
+
+
+def wrong_after(scenario: Scenario, run: Path, ended: Ended) -> Iterator[str]:
     """What does not hold after the command has run again."""
+    index = scenario.place(run / INDEX)
     kept = answers(index)
     memory, model = opened(index, scenario.chat)
     try:
         scenario.command(memory, lambda: None)
     except GraphmemError as error:
-        # A delete that was done to its end, but not told: what it names is there no more.
-        if not isinstance(error, DataError) or seen(index) != scenario.states[-1]:
-            yield f"again: {type(error).__name__}: {str(error).replace(str(index), 'INDEX')}"
+        # What was done to its end, but not told: what it names is there no more, or is there.
+        told = isinstance(error, DataError | ConfigError | IndexNotFoundError)
+        done = (run / SAVED).exists() if scenario.saves else is_done(scenario, index)
+        if not (told and done):
+            yield f"again: {type(error).__name__}: {str(error).replace(str(run), 'RUN')}"
             return
     if stored(index) != scenario.states[-1]:
         yield "again: the store is another"
@@ -591,23 +710,58 @@ def wrong_after(scenario: Scenario, index: Path, ended: Ended) -> Iterator[str]:
         yield "again: other bytes of the snapshot"
     if answers(index) != scenario.answers:
         yield f"again: {answers(index)} answers are kept, not {scenario.answers}"
-    elif scenario.answers and kept + len(model.requests) != scenario.answers:
+    elif model.requests and kept + len(model.requests) != scenario.answers:
         yield f"again: {kept} answers were kept, and {len(model.requests)} asked for"
-    problems = memory.verify().problems
+    if others(scenario, run) != scenario.others:
+        yield "again: another memory of the index has changed"
+    yield from (f"again: {what}" for what in wrong_saved(scenario, run, True))
+    problems = memory.verify().problems if found else []
+    yield from (f"again: {problem}" for problem in problems[:1])
     del memory  # it closes the file of the answers
     gc.collect()
-    if problems:
-        yield f"again: {problems[0]}"
-    live = open_current(index)
-    folders = {part.folder.name for part in live.parts} | {live.folder.name}
-    folders |= {str(live.manifest[BASE])} if BASE in live.manifest else set()
-    over = {path.name for path in index.iterdir()} - LEFT - folders
-    if over:
-        yield f"again: left over: {', '.join(sorted(re.sub('[0-9]{6}', 'N', n) for n in over))}"
+    yield from wrong_files(scenario, run)
+
+
+def wrong_files(scenario: Scenario, run: Path) -> Iterator[str]:
+    """What a command has left over that has run again."""
+    if over := sorted({re.sub("[0-9]{6}", "N", name) for name in left_over(run)}):
+        yield f"again: left over: {', '.join(over)}"
     if scenario.gone and any(
-        GONE.encode() in file.read_bytes() for file in index.rglob("*") if file.is_file()
+        GONE.encode() in file.read_bytes() for file in run.rglob("*") if file.is_file()
     ):
         yield "again: bytes of a deleted text are there"
+
+
+def is_done(scenario: Scenario, index: Path) -> bool:
+    """Whether an index is as the command leaves it."""
+    try:
+        return seen(index) == scenario.states[-1]
+    except IndexNotFoundError:
+        return not scenario.states[-1] and not stored(index)
+
+
+def left_over(run: Path) -> Iterator[str]:
+    """Files and folders that belong to no index, nor to the live snapshot of one."""
+    whole = run / INDEX
+    yield from {path.name for path in run.iterdir()} - {INDEX, SAVED}
+    for index in index_folders(whole):
+        live = open_current(index)
+        folders = {part.folder.name for part in live.parts} | {NAMESPACES}
+        yield from {path.name for path in index.iterdir()} - LEFT - folders
+    if (whole / NAMESPACES).exists():
+        known = {folder.name for folder in namespaces(whole).values()}
+        yield from {path.name for path in (whole / NAMESPACES).iterdir()} - known
+
+
+def others(scenario: Scenario, run: Path) -> str:
+    """Hash of the memories of an index that a command does not change."""
+    own, found = scenario.place(run / INDEX), hashlib.blake2b()
+    for index in index_folders(run / INDEX):
+        if index != own:
+            found.update(
+                f"{index.relative_to(run)} {digest(index)} {sorted(stored(index))}".encode()
+            )
+    return found.hexdigest()
 
 
 def stored(index: Path) -> State:
@@ -634,9 +788,15 @@ def answers(index: Path) -> int:
 
 
 def digest(index: Path) -> str:
-    """Hash of all files of the live snapshot and of what it extends, whatever their numbers are."""
+    """Hash of all files of the live snapshot and of what it extends, whatever their numbers are.
+
+    It is "" where there is none.
+    """
     found = hashlib.blake2b()
-    live = open_current(index)
+    try:
+        live = open_current(index)
+    except IndexNotFoundError:
+        return ""
     for part in live.parts:
         for file in sorted(part.folder.rglob("*")):
             data = file.read_bytes() if file.is_file() else b""

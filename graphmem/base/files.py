@@ -30,6 +30,15 @@ def checked_file(file: Path) -> dict[str, Any]:
     return {"bytes": file.stat().st_size, "blake2b": digest.hexdigest()}
 
 
+def checked_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """The same of every file in a folder and its folders, by its path in there, with "/"."""
+    return {
+        file.relative_to(folder).as_posix(): checked_file(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
 def checksum(file: Path) -> str:
     """The same checksum of a file as it is."""
     with file.open("rb") as stream:

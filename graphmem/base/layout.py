@@ -12,6 +12,7 @@
       .snapshot-000008.tmp a snapshot that is being written
       lock, lock.json      held by the writer, and who that is
       namespaces/mfwgsy3f/ the same again, for a memory of its own in the same folder
+      namespaces/.mfwgsy3f.dropped/ what is left of one whose removal was interrupted
 
 It stands below what reads documents, which leaves the folders of indexes out.
 """
@@ -136,6 +137,15 @@ def namespaces(index: Path) -> dict[str, Path]:
         and not folder.is_symlink()
     }
     return dict(sorted(found.items()))
+
+
+def dropped_folder(namespace: Path) -> Path:
+    """Where the folder of a namespace is moved, in one step, to be removed: it is none then.
+
+    >>> dropped_folder(Path("my.index/namespaces/mfwgsy3f")).name
+    '.mfwgsy3f.dropped'
+    """
+    return namespace.with_name(f".{namespace.name}.dropped")
 
 
 def index_folders(index: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -57,7 +58,7 @@ def connect_to_read(file: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: It cannot be read, is no such file, or holds more than tables of data.
     """
-    address = file.resolve().as_uri()
+    address = Path(os.path.realpath(file)).as_uri()  # `resolve` fails at links in a circle
     log = file.with_name(f"{file.name}-wal")
     try:
         return _connect(f"{address}?mode=rw")

@@ -102,6 +102,8 @@ class HitExplanation:
         asked_again: The name that the question was asked again with and that this hit mentions,
             where that moved it up; else "".
         reread: What a reranker did with it after that; None where it read no such passage.
+        weight: What it weighs as one of a large source (`RetrievalConfig.source_size`), in (0, 1];
+            below 1 its evidence lifts it above no passage that was before it.
     """
 
     hit: Hit
@@ -113,6 +115,7 @@ class HitExplanation:
     evidence: tuple[Part, ...] = ()
     asked_again: str = ""
     reread: Move | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,14 @@ def explain(
         found = _explain_phrases(retriever, trace, trace.walk.phrases, config, ranking, seeds)
     else:
         found = _explain_passages(retriever, trace, config, ranking, seeds)
-    moves = _moves(trace, retriever.hit_rows(trace, k))
-    hits = (replace(hit, reread=move) for hit, move in zip(found.hits, moves, strict=True))
-    return replace(found, hits=tuple(hits))
+    rows = retriever.hit_rows(trace, k)
+    prior = retriever.weighed(config).snapshot.prior
+    weights = [1.0 for _ in rows] if prior is None else prior[rows].tolist()
+    hits = tuple(
+        replace(hit, reread=move, weight=weight)
+        for hit, move, weight in zip(found.hits, _moves(trace, rows), weights, strict=True)
+    )
+    return replace(found, hits=hits)
 
 
 def _explain_passages(

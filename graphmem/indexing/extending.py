@@ -6,19 +6,25 @@ in the passages that were there, nor are forms of one name among old and new nam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from graphmem.base.columns import VectorRows
 from graphmem.graph.entity_graph import extend_graph
+from graphmem.indexing.sentences import gather_sentences
 from graphmem.indexing.state import State
+from graphmem.protocols import Embedder, Progress
 from graphmem.sources.markup import as_read
 from graphmem.storage.current import write_extension
 from graphmem.storage.extension import Extension, Stack
 from graphmem.storage.rows import text_hash
-from graphmem.storage.sentence_columns import SETTING
+from graphmem.storage.sentence_columns import SETTING, SentenceColumns
 from graphmem.storage.store import Store
+from graphmem.types import Extraction, Passage
 
 SMALLEST: Final = 1000
 """Passages of the smallest snapshot that is extended: less is assembled anew in a second or so."""
@@ -28,14 +34,25 @@ _PIECES: Final = 64
 """Pieces of a document that are linked anew together when one of them changes."""
 
 
-def extend_snapshot(index: Path, store: Store, state: State, stack: Stack) -> bool:
+def extend_snapshot(
+    index: Path,
+    store: Store,
+    state: State,
+    stack: Stack,
+    embedder: Embedder,
+    workers: int | None,
+    tell: Progress,
+) -> bool:
     """Extend the live snapshot to what the store holds, where little has changed.
 
     Args:
         index: The index folder.
-        store: Its store; all extractions and vectors are there.
+        store: Its store; all extractions and vectors of passages are there.
         state: Of the store.
         stack: The live snapshot with its extension.
+        embedder: Makes the vectors of sentences, where the index keeps them.
+        workers: Processes that embed.
+        tell: Told of the stage "sentences".
 
     Returns:
         Whether it was; else all must be assembled anew.
@@ -50,7 +67,6 @@ def extend_snapshot(index: Path, store: Store, state: State, stack: Stack) -> bo
         most <= 0
         or state.waiting
         or "missing" in stack.manifest
-        or SETTING in state.settings
         or stack.base.facts is not None
         or said != {name: state.manifest[name] for name in said}
     ):
@@ -66,17 +82,67 @@ def extend_snapshot(index: Path, store: Store, state: State, stack: Stack) -> bo
     extractions = store.extractions_of(hashes, state.made_with["extractor"])
     if any(extraction.triples for extraction in extractions):
         return False
-    read = [as_read(passage) for passage in passages]
-    graph = extend_graph(read, extractions, stack.dictionary, stack.entities)
-    vectors = np.empty((len(passages), stack.base.vectors.width), dtype=np.float32)
-    for row, vector in enumerate(store.vectors_of(hashes, state.made_with["embedder"])):
-        vectors[row] = vector
     gone = np.union1d(stack.own.gone, np.array(rows, dtype=np.int64))
-    extension = stack.own.joined(Extension.of(graph, passages, vectors), gone)
+    brought = _brought(store, state, passages, extractions, stack, embedder, workers, tell)
+    extension = stack.own.joined(brought, gone)
     counts = extension.counts(stack.base)
     write_extension(index, stack.base, extension, {**counts, **state.manifest})
     state.mark(store)
     return True
+
+
+def extended_again(store: Store, state: State, stack: Stack, embedder: Embedder) -> Extension:
+    """What stands beside a snapshot, as it comes out when the same passages come to it again.
+
+    Which rows are gone is taken from there.
+
+    Args:
+        store: The store, which has what was computed of passages that have come and gone too.
+        state: Of the store.
+        stack: The snapshot with its extension.
+        embedder: Is asked where the store lacks the vector of a sentence.
+
+    Raises:
+        KeyError: The store has not.
+    """
+
+    def quiet(stage: str, done: int, total: int) -> None:
+        pass
+
+    again, first = Stack(stack.base, Extension.nothing(stack.base)), stack.base.passages
+    for count in stack.own.steps.tolist():
+        passages = [stack.passage(row) for row in range(first, first + count)]
+        hashes = [text_hash(passage) for passage in passages]
+        extractions = store.extractions_of(hashes, state.made_with["extractor"])
+        brought = _brought(store, state, passages, extractions, again, embedder, 1, quiet)
+        again = Stack(stack.base, again.own.joined(brought, again.own.gone))
+        first += count
+    return replace(again.own, gone=stack.own.gone)
+
+
+def _brought(
+    store: Store,
+    state: State,
+    passages: Sequence[Passage],
+    extractions: Sequence[Extraction],
+    stack: Stack,
+    embedder: Embedder,
+    workers: int | None,
+    tell: Progress,
+) -> Extension:
+    """What passages bring to a stack that come to it at once."""
+    read = [as_read(passage) for passage in passages]
+    graph = extend_graph(read, extractions, stack.dictionary, stack.entities)
+    vectors = np.empty((len(passages), stack.base.vectors.width), dtype=np.float32)
+    hashes = [text_hash(passage) for passage in passages]
+    for row, vector in enumerate(store.vectors_of(hashes, state.made_with["embedder"])):
+        vectors[row] = vector
+    sentences = None
+    if SETTING in state.settings and passages:
+        whole = replace(graph, dictionary=stack.dictionary.joined(graph.dictionary))
+        found = gather_sentences(store, read, whole, embedder, workers, tell)
+        sentences = SentenceColumns(found.named, VectorRows((np.stack(list(found.vectors)),)))
+    return Extension.of(graph, passages, vectors, sentences)
 
 
 def _with_documents(store: Store, stack: Stack, ids: set[str]) -> tuple[list[int], set[str]]:

@@ -387,7 +387,7 @@ def _assemble(
             return False
     elif stack is not None and not whole:
         tell("assemble", 0, 1)
-        if extend_snapshot(index, store, state, stack):
+        if extend_snapshot(index, store, state, stack, embedder, workers, tell):
             tell("assemble", 1, 1)
             return True
     known = known_synonyms(index, embedder.fingerprint)

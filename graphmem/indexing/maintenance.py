@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphmem.base.files import sync_folder
-from graphmem.base.layout import RESPONSES, STORE, namespace_of, namespaces, shown
+from graphmem.base.layout import (
+    RESPONSES,
+    STORE,
+    dropped_folder,
+    namespace_of,
+    namespaces,
+    shown,
+)
 from graphmem.errors import ConfigError, StorageError
 from graphmem.indexing.facts import fact_hashes
 from graphmem.indexing.indexer import (
@@ -24,7 +32,13 @@ from graphmem.indexing.writer_lock import writer_lock
 from graphmem.llm.response_cache import ResponseCache
 from graphmem.protocols import Embedder, Progress
 from graphmem.sources.markup import as_read
-from graphmem.storage.current import folder_size, no_index, open_current, remove_leftovers
+from graphmem.storage.current import (
+    folder_size,
+    live_folder,
+    no_index,
+    open_current,
+    remove_leftovers,
+)
 from graphmem.storage.filters import Filter
 from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.store import Store
@@ -61,8 +75,8 @@ def delete_passages(
     """Take passages out of an index: no search finds them from now on.
 
     What was computed from them stays in the store until `compact_index`, so that nothing is paid
-    twice when they come again. What a run deleted that was killed before its snapshot was live may
-    be named again, and counts.
+    twice when they come again. What was deleted but is in the live snapshot still, since a run was
+    killed before its snapshot or a batch has not ended, may be named again, and counts.
 
     Args:
         index: The index folder.
@@ -85,9 +99,7 @@ def delete_passages(
     if not ids and not documents and not where:
         raise ConfigError("nothing to delete: name ids, documents or values of metadata")
     with _opened(index, embedder, timeout, finished=assemble) as store:
-        again = 0
-        if assemble:
-            again, ids, documents = _without_deleted(index, store, ids, documents)
+        again, ids, documents = _without_deleted(index, store, ids, documents)
         deleted = store.delete(store.select(ids, documents, where)) + again
         changed = assemble and assemble_index(index, store, embedder, progress)
         return replace(report_of(index, store, changed), deleted=deleted)
@@ -114,7 +126,9 @@ def update_index(
 
 
 def drop_namespace(folder: Path, timeout: float = 0.0) -> None:
-    """Remove a namespace with all of its files.
+    """Remove a namespace with all of its files, and what an interrupted removal left of it.
+
+    It is there or not: one that was moved aside is none, though its files be there still.
 
     Args:
         folder: That of the namespace.
@@ -124,21 +138,27 @@ def drop_namespace(folder: Path, timeout: float = 0.0) -> None:
         ConfigError: It is no namespace.
         IndexNotFoundError: It holds nothing.
         IndexLockedError: Another process is writing to it.
-        StorageError: The folder cannot be removed.
+        StorageError: The folder cannot be removed; says whether the namespace is.
     """
     name = namespace_of(folder)
     if name is None:
         raise ConfigError(f"{folder}: is no namespace; only those are dropped, not a whole index")
-    if name not in namespaces(folder.parent.parent):
-        raise no_index(folder)
+    moved = dropped_folder(folder)
+    there = name in namespaces(folder.parent.parent)
     try:
-        with writer_lock(folder, timeout):
-            (folder / STORE).unlink()  # first: what is left if this is killed is no namespace
-            sync_folder(folder)
-        shutil.rmtree(folder)
+        if moved.exists():
+            shutil.rmtree(moved)
+        if there:
+            with writer_lock(folder, timeout):
+                os.replace(folder, moved)
+                there = False
+                sync_folder(moved.parent)
+            shutil.rmtree(moved)
+            return
     except OSError as error:
-        what = f"{shown(folder)}: cannot be removed: {error.strerror or error}"
-        raise StorageError(what) from error
+        what = "cannot be removed" if there else "is dropped, but not all its files are removed"
+        raise StorageError(f"{shown(folder)}: {what}: {error.strerror or error}") from error
+    raise no_index(folder)
 
 
 def compact_index(
@@ -198,7 +218,7 @@ def _without_deleted(
     there = {passage.id for passage in store.passages_of(ids)}
     gone_ids = set(ids) - there
     gone_documents = {name for name in documents if not store.has_document(name)}
-    if not gone_ids and not gone_documents:
+    if not (gone_ids or gone_documents) or live_folder(index) is None:
         return 0, ids, documents
     live = open_current(index)
     if live.manifest.get("content") == state_of(store).content:

@@ -3,7 +3,8 @@
 The snapshot is checked by the checksums of its manifest, the manifest by the store, the passages of
 the store by the hashes that they are kept under, its vectors and metadata by the snapshot. What was
 extracted has no second copy: `deep` assembles the snapshot anew, in a temporary folder, and
-compares the bytes. Nothing else knows where a passage was read (`Passage.source`), or what a model
+compares the bytes; where passages stand beside it, the snapshot of its own passages, and then these
+as they came. Nothing else knows where a passage was read (`Passage.source`), or what a model
 failed at.
 """
 
@@ -11,32 +12,38 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.files import checksum
+from graphmem.base.files import checked_files, checksum
 from graphmem.base.layout import MANIFEST, RESPONSES, STORE, index_folders, namespace_of
 from graphmem.base.sqlite import connect_to_read
 from graphmem.errors import GraphmemError, ModelError
 from graphmem.graph.synonymy import RULE
+from graphmem.indexing.extending import extended_again
 from graphmem.indexing.indexer import (
     assemble_index,
     write_assembled,
 )
+from graphmem.indexing.sentences import sentence_hashes
 from graphmem.indexing.state import State, state_of
 from graphmem.indexing.writer_lock import writer_lock
 from graphmem.protocols import Embedder, Progress, TextKind
+from graphmem.sources.markup import as_read
 from graphmem.storage.current import forget_current, no_index, open_current
-from graphmem.storage.extension import BASE
+from graphmem.storage.extension import BASE, Stack
+from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.snapshot import Snapshot
-from graphmem.storage.store import Store
+from graphmem.storage.store import Store, text_hash
 
+_BLOCK: Final = 512
+"""Texts whose results are copied at once."""
 _MOST: Final = 20
 """Problems of one kind that are told one by one."""
 _COUNTED: Final = {
@@ -75,8 +82,8 @@ class Verified:
         deep: Whether the snapshot was assembled anew and compared.
         behind: Whether the store holds more than the snapshot, since a run was stopped or another
             is at work: no damage, but what both say could not be compared.
-        extended: Whether passages came or went since all was assembled: the bytes of an index in
-            this state are not compared, `compact_index` ends it.
+        extended: Whether passages came or went since all was assembled, and stand beside the
+            snapshot; `compact_index` ends it.
         problems: What is wrong; none where the index is whole.
     """
 
@@ -255,7 +262,7 @@ def _compare(store: Store, snapshot: Snapshot, found: Verified, deep: bool, tell
         return
     found.problems += _few(_differences(store, state, snapshot), _ASSEMBLE)
     found.extended = len(snapshot.parts) > 1
-    if deep and not found.problems and not found.extended:
+    if deep and not found.problems:
         found.problems += _few(_assembled_differences(store, state, snapshot, tell), _ASSEMBLE)
         found.deep = True
 
@@ -294,15 +301,69 @@ def _assembled_differences(
     store: Store, state: State, snapshot: Snapshot, tell: Progress
 ) -> Iterator[str]:
     """Files of the snapshot that come out otherwise when it is assembled anew."""
-    with tempfile.TemporaryDirectory(prefix="graphmem-verify-") as folder:
-        embedder = _NoEmbedder(state.made_with["embedder"])
-        write_assembled(Path(folder), store, state, embedder, 1, tell)
-        anew = open_current(Path(folder)).manifest
-        for name in sorted(anew["files"].keys() | snapshot.manifest["files"].keys()):
-            if anew["files"].get(name) != snapshot.manifest["files"].get(name):
-                yield f"{name} comes out otherwise when the snapshot is assembled anew"
-        if any(anew[name] != snapshot.manifest[name] for name in ("entities", "passages")):
-            yield "the manifest counts other entities or passages than there are"
+    *beside, base = snapshot.parts
+    embedder = state.made_with["embedder"]
+    with tempfile.TemporaryDirectory(prefix="graphmem-verify-") as made:
+        folder = Path(made)
+        try:
+            if not beside:
+                yield from _differences_of_base(folder, store, state, base, tell)
+                return
+            stack = Stack.read(base, beside[0])
+            with Store.open(folder / STORE) as other:
+                _fill(other, store, state, base)
+                yield from _differences_of_base(folder, other, state_of(other), base, tell)
+            again = folder / "beside"
+            again.mkdir()
+            extension = extended_again(store, state, stack, _NoEmbedder(embedder))
+            extension.write(again)
+            yield from _other_files(checked_files(again), beside[0].manifest["files"])
+            counts = extension.counts(base)
+            if any(counts[name] != snapshot.manifest[name] for name in counts):
+                yield "the manifest counts other entities or passages than there are"
+        except KeyError as error:
+            yield f"what was computed of text {error} of the snapshot is not there"
+
+
+def _differences_of_base(
+    folder: Path, store: Store, state: State, base: Snapshot, tell: Progress
+) -> Iterator[str]:
+    """What of a snapshot that extends no other is not so in one that is assembled of a store."""
+    embedder = _NoEmbedder(state.made_with["embedder"])
+    write_assembled(folder, store, state, embedder, 1, tell)
+    anew = open_current(folder).manifest
+    yield from _other_files(anew["files"], base.manifest["files"])
+    if any(anew[name] != base.manifest[name] for name in ("entities", "passages", "content")):
+        yield "the manifest counts other entities or passages than there are"
+
+
+def _other_files(anew: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted(anew.keys() | there.keys()):
+        if anew.get(name) != there.get(name):
+            yield f"{name} comes out otherwise when the snapshot is assembled anew"
+
+
+def _fill(other: Store, store: Store, state: State, base: Snapshot) -> None:
+    """Put the passages of a snapshot into a store, with what another one has of their texts.
+
+    Raises:
+        KeyError: It has not.
+    """
+    extractor, embedder = state.made_with["extractor"], state.made_with["embedder"]
+    passages = [base.passage(row) for row in range(base.passages)]
+    other.add(passages)
+    other.set_meta({**state.made_with, **state.settings})
+    for block in _blocks(map(text_hash, passages)):
+        vectors = np.stack(list(store.vectors_of(block, embedder)))
+        other.save(block, extractor, store.extractions_of(block, extractor), embedder, vectors)
+    if SETTING in state.settings:
+        for block in _blocks(sentence_hashes(list(map(as_read, passages)))):
+            other.save_vectors(block, embedder, np.stack(list(store.vectors_of(block, embedder))))
+
+
+def _blocks(hashes: Iterable[str]) -> Iterator[list[str]]:
+    once = list(dict.fromkeys(hashes))
+    return (once[first : first + _BLOCK] for first in range(0, len(once), _BLOCK))
 
 
 class _NoEmbedder:

@@ -95,6 +95,7 @@ def _reason_json(reason: HitExplanation) -> dict[str, Any]:
         "evidence": [asdict(part) for part in reason.evidence],
         "asked_again": reason.asked_again,
         "reread": asdict(reason.reread) if reason.reread else None,
+        "weight": reason.weight,
     }
 
 

@@ -93,8 +93,7 @@ def verified_text(index: Path, found: Verified, before: int) -> str:
         )
     if found.extended:
         lines.append(
-            "a few passages stand beside the snapshot, which --deep does not compare: graphmem "
-            "compact assembles all anew"
+            "a few passages stand beside the snapshot; graphmem compact assembles all anew"
         )
     return "\n".join(lines)
 
@@ -205,6 +204,8 @@ def explanation_text(explanation: Explanation) -> str:
         if reason.reread:
             before, score = reason.reread.place, reason.reread.score
             lines.append(f"    reranker: {score:+.2f}, place {before} before")
+        if reason.weight < 1:
+            lines.append(f"    one of a large source: weighs {reason.weight:.2g}")
         if reason.start is None:
             lines.append(f"    {_snippet(reason.hit.passage.text)}")
             continue

@@ -213,7 +213,9 @@ class LinearSearcher:
         vectors = self._embedder.embed([sentence for cut in cuts for sentence in cut], "passage")
         mentioned = [self._mentioned(row) for row in missing]
         named = find_entities(self._snapshot.dictionary, self._hasher, cuts, mentioned)
-        embedded = {row: named.of(number, vectors) for number, row in enumerate(missing)}
+        embedded = {
+            row: named.of(number, vectors[named.rows(number)]) for number, row in enumerate(missing)
+        }
         with self._lock:
             self._sentences.update(embedded)
             while len(self._sentences) > max(_KEPT, len(wanted)):

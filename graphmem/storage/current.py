@@ -21,7 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.base.columns import map_array
-from graphmem.base.files import checked_file, read_plain, sync_folder, write_text
+from graphmem.base.files import (
+    checked_file,
+    checked_files,
+    read_plain,
+    sync_folder,
+    write_text,
+)
 from graphmem.base.layout import (
     CURRENT,
     MANIFEST,
@@ -232,12 +238,7 @@ def _publish(index: Path, write: Callable[[Path], Mapping[str, Any]]) -> None:
         folder.mkdir()
         manifest = write(folder)
         _check_whole(folder)
-        files = {
-            file.relative_to(folder).as_posix(): checked_file(file)
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        }
-        whole = {"format": FORMAT, **manifest, "files": files}
+        whole = {"format": FORMAT, **manifest, "files": checked_files(folder)}
         write_text(folder / MANIFEST, json.dumps(whole, indent=1))
         for inner in filter(Path.is_dir, folder.iterdir()):
             sync_folder(inner)

@@ -26,7 +26,12 @@ from graphmem.graph.entity_graph import ContextEdges, KnowledgeGraph
 from graphmem.graph.fact_graph import FactGraph
 from graphmem.storage.bm25 import TermCounts
 from graphmem.storage.rows import row_key
-from graphmem.storage.sentence_columns import SentenceColumns
+from graphmem.storage.sentence_columns import (
+    SentenceColumns,
+    SentenceSource,
+    read_sentences,
+    write_sentences,
+)
 from graphmem.storage.snapshot import BASE as BASE
 from graphmem.storage.snapshot import (
     Snapshot,
@@ -59,6 +64,9 @@ class Extension:
         text_keys: Hashes of their texts, uint64 [D].
         records: The passages as lines of JSON.
         vectors: Their unit vectors, float32 [D, d].
+        steps: How many came at once, one after the other, int64: names that are new are not sought
+            in what came before.
+        sentences: Their sentences; None where there are no passages or the index keeps none.
     """
 
     gone: NDArray[np.int64]
@@ -70,6 +78,8 @@ class Extension:
     text_keys: NDArray[np.uint64]
     records: list[str]
     vectors: NDArray[np.float32]
+    steps: NDArray[np.int64]
+    sentences: SentenceColumns | None = None
 
     @classmethod
     def nothing(cls, base: Snapshot) -> Extension:
@@ -85,13 +95,18 @@ class Extension:
             np.zeros(0, dtype=np.uint64),
             [],
             _no_vectors(base),
+            np.zeros(0, dtype=np.int64),
         )
 
     @classmethod
     def of(
-        cls, graph: KnowledgeGraph, passages: Sequence[Passage], vectors: NDArray[np.float32]
+        cls,
+        graph: KnowledgeGraph,
+        passages: Sequence[Passage],
+        vectors: NDArray[np.float32],
+        sentences: SentenceColumns | None,
     ) -> Extension:
-        """What `graph.extend_graph` and an embedder made of some passages."""
+        """What `graph.extend_graph` and an embedder made of some passages, which come at once."""
         return cls(
             np.zeros(0, dtype=np.int64),
             graph.labels,
@@ -102,6 +117,8 @@ class Extension:
             text_keys(passages),
             [record(passage) for passage in passages],
             vectors,
+            np.full(min(len(passages), 1), len(passages), dtype=np.int64),
+            sentences,
         )
 
     @classmethod
@@ -117,22 +134,26 @@ class Extension:
         """
         array = files.array
         try:
+            count, labels = array("id_keys").size, list(_every(files.strings("labels")))
+            sizes = {"passages": count, "entities": base.entities + len(labels)}
             terms = list(_every(files.strings("terms")))
             counts = csr_array(
                 tuple(array(f"counts_{name}") for name in _COUNTS),
-                shape=(array("id_keys").size, len(terms)),
+                shape=(count, len(terms)),
             )
             counts.check_format(full_check=True)
             found = cls(
                 array("gone"),
-                list(_every(files.strings("labels"))),
+                labels,
                 EntityDictionary(*(array(f"dictionary_{name}") for name in _NAMES)),
                 ContextEdges(*(array(f"context_{name}") for name in _EDGES)),
                 TermCounts(terms, counts),
                 array("id_keys"),
                 array("text_keys"),
                 list(_every(files.strings("records"))),
-                array("vectors") if array("id_keys").size else _no_vectors(base),
+                array("vectors") if count else _no_vectors(base),
+                array("steps"),
+                read_sentences({**files.manifest, **sizes}, array) if count else None,
             )
             found._check(base)
         except (ValueError, KeyError, TypeError) as error:
@@ -149,8 +170,14 @@ class Extension:
         sizes = {self.id_keys.size, self.text_keys.size, len(self.vectors)}
         sizes_of_edges = {getattr(edges, name).size for name in _EDGES}
         sizes_of_names = {getattr(self.names, name).size for name in _NAMES[1:]}
-        if sizes != {count} or len(sizes_of_edges) > 1 or len(sizes_of_names) > 1:
+        if (
+            sizes != {count, int(self.steps.sum())}
+            or len(sizes_of_edges) > 1
+            or len(sizes_of_names) > 1
+        ):
             raise ValueError("columns of different lengths")
+        if self.steps.size and self.steps.min() < 1:
+            raise ValueError("a step without passages")
         if _outside(edges.passages, count) or _outside(self.gone, base.passages + count):
             raise ValueError("a passage that does not exist")
         entities = base.entities + len(self.labels)
@@ -165,6 +192,7 @@ class Extension:
             "gone": self.gone,
             "id_keys": self.id_keys,
             "text_keys": self.text_keys,
+            "steps": self.steps,
             **{f"context_{name}": getattr(self.edges, name) for name in _EDGES},
             **{f"dictionary_{name}": getattr(self.names, name) for name in _NAMES},
             **{f"counts_{name}": getattr(self.terms.counts, name) for name in _COUNTS},
@@ -175,6 +203,10 @@ class Extension:
         write_strings(folder, "terms", self.terms.terms)
         write_strings(folder, "records", self.records)
         write_vectors(folder / "vectors.npy", self.vectors, len(self.records))
+        if self.sentences is not None:
+            kept = self.sentences
+            every = kept.vectors.take(np.arange(len(kept.vectors)))
+            write_sentences(folder, SentenceSource(kept.named, every))
 
     def counts(self, base: Snapshot) -> dict[str, int]:
         """Passages and entities that are left of a snapshot and these, for the manifest."""
@@ -201,6 +233,8 @@ class Extension:
             np.concatenate([self.text_keys, other.text_keys]),
             [*self.records, *other.records],
             np.concatenate([self.vectors, other.vectors]),
+            np.concatenate([self.steps, other.steps]),
+            _both(self.sentences, other.sentences),
         )
 
 
@@ -288,11 +322,11 @@ class Stack(Snapshot):
 
     @cached_property
     def sentences(self) -> SentenceColumns | None:
-        """Nor is one that keeps its sentences."""
-        return None
+        """The sentences, None where the index does not keep them."""
+        return _both(self.base.sentences, self.own.sentences)
 
     def passage(self, row: int) -> Passage:
-        """The passage of one row."""
+        """The passage of one row; those that are gone have one too."""
         if row < self.base.passages:
             return self.base.passage(row)
         try:
@@ -303,6 +337,10 @@ class Stack(Snapshot):
 
 def _no_vectors(base: Snapshot) -> NDArray[np.float32]:
     return np.zeros((0, base.vectors.width), dtype=np.float32)
+
+
+def _both(first: SentenceColumns | None, then: SentenceColumns | None) -> SentenceColumns | None:
+    return first.joined(then) if first is not None and then is not None else first or then
 
 
 def _every(strings: Strings) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.base.columns import write_vectors
+from graphmem.base.columns import VectorRows, write_vectors
 from graphmem.base.layout import SENTENCES
 from graphmem.base.text import sentence_spans
 from graphmem.graph.entity_dictionary import EntityDictionary, TokenHasher, find_names
@@ -63,12 +63,17 @@ class SentenceEntities:
     entities: NDArray[np.int32]
     starts: NDArray[np.int64]
 
-    def of(self, passage: int, vectors: NDArray[np.float32]) -> Sentences:
-        """The sentences of one passage; `vectors` are those of all, float32 [S, d]."""
+    def rows(self, passage: int) -> slice:
+        """Numbers of the sentences of one passage."""
         first, end = self.sentences[passage : passage + 2].tolist()
-        starts = self.starts[first : end + 1]
+        return slice(first, end)
+
+    def of(self, passage: int, vectors: NDArray[np.float32]) -> Sentences:
+        """The sentences of one passage, which have these vectors, float32 [s, d]."""
+        rows = self.rows(passage)
+        starts = self.starts[rows.start : rows.stop + 1]
         named = self.entities[starts[0] : starts[-1]]
-        return Sentences(vectors[first:end], named, starts - starts[0])
+        return Sentences(vectors, named, starts - starts[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +86,22 @@ class SentenceSource:
 
 @dataclass(frozen=True, slots=True)
 class SentenceColumns:
-    """The columns of a snapshot: entities, and unit vectors, float32 [S, d]."""
+    """The columns of a snapshot: entities, and S unit vectors."""
 
     named: SentenceEntities
-    vectors: NDArray[np.float32]
+    vectors: VectorRows
 
     def of(self, passage: int) -> Sentences:
         """The sentences of the passage of one row."""
-        return self.named.of(passage, self.vectors)
+        rows = self.named.rows(passage)
+        return self.named.of(passage, self.vectors.take(np.arange(rows.start, rows.stop)))
+
+    def joined(self, other: SentenceColumns) -> SentenceColumns:
+        """The sentences of these passages and then of others, with the same entities."""
+        return SentenceColumns(
+            join_entities([self.named, other.named]),
+            VectorRows((*self.vectors.blocks, *other.vectors.blocks)),
+        )
 
 
 def cut_sentences(passage: Passage) -> list[str]:
@@ -167,7 +180,7 @@ def select_sentences(
     entities = new_entities[named.entities[entries]]
     ascending = entities[np.lexsort((entities, np.repeat(np.arange(places.size), counts)))]
     return SentenceColumns(
-        SentenceEntities(_starts(cut), ascending, _starts(counts)), columns.vectors[places]
+        SentenceEntities(_starts(cut), ascending, _starts(counts)), columns.vectors.pick(places)
     )
 
 
@@ -202,7 +215,7 @@ def read_sentences(
     if manifest.get(SETTING) != RULE:
         return None
     columns = (array(f"{SENTENCES}/{name}") for name in ("sentences", "entities", "starts"))
-    named, vectors = SentenceEntities(*columns), array(f"{SENTENCES}/vectors")
+    named, vectors = SentenceEntities(*columns), VectorRows((array(f"{SENTENCES}/vectors"),))
     _check_starts(named.sentences, manifest["passages"], len(vectors))
     _check_starts(named.starts, len(vectors), named.entities.size)
     if named.entities.size and not 0 <= named.entities.min() <= named.entities.max() < int(

@@ -138,5 +138,7 @@ def test_on_the_command_line(memory, tmp_path):
     assert "bytes" in run("backup", memory.path, file).output
     assert "whole; 12 passages" in run("restore", file, "--index", there).output
     assert "exists already" in run("restore", file, "--index", there, code=2).output
+    for taken in ("/", ".", ".."):
+        assert "exists already" in run("backup", memory.path, taken, code=2).output
     said = json.loads(run("backup", there, tmp_path / "more.tar", "--json").output)
     assert said["bytes"] == (tmp_path / "more.tar").stat().st_size

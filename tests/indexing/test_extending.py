@@ -5,10 +5,12 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,15 @@ from hypothesis import strategies as st
 from worlds import ScriptedExtractor, island_world, live_snapshot, snapshot_bytes
 
 from graphmem import GraphMemory, Passage
+from graphmem.base.files import checked_file
 from graphmem.config import PRESETS
+from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.errors import StorageError
 from graphmem.indexing.extending import SHARE, SMALLEST
+from graphmem.sources.markup import as_read
 from graphmem.storage.current import open_current
-from graphmem.storage.store import Store
+from graphmem.storage.sentence_columns import cut_sentences
+from graphmem.storage.store import Store, text_hash
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NAMES = [f"Isle {a.upper()}{b}{c}" for a in "ab" for b in LETTERS for c in LETTERS][:1001]
@@ -32,14 +38,22 @@ NEW = ("Zorbal Quindle", "Ostrava", "Bertil Malmrose")
 NO_FACTS = [name for name in PRESETS if not name.startswith("hippo")]
 
 
-def opened(path):
-    return GraphMemory.open(path, embedder="hashing", extractor=ScriptedExtractor((*NAMES, *NEW)))
+def opened(path, sentences=False):
+    extractor = ScriptedExtractor((*NAMES, *NEW))
+    return GraphMemory.open(path, embedder="hashing", extractor=extractor, sentences=sentences)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     path = tmp_path_factory.mktemp("extended") / "i"
     opened(path).add(PASSAGES, workers=1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    path = tmp_path_factory.mktemp("kept") / "i"
+    opened(path, sentences=True).add(PASSAGES, workers=1)
     return path
 
 
@@ -129,11 +143,23 @@ steps = st.one_of(
 )
 
 
+histories = st.lists(steps, min_size=1, max_size=6)
+
+
 @settings(max_examples=15)
-@given(st.lists(steps, min_size=1, max_size=6))
+@given(histories)
 def test_any_history_is_seen_at_once_and_ends_as_a_fresh_build(built, tmp_path_factory, history):
-    folder = tmp_path_factory.mktemp("history")
-    shutil.copytree(built, folder / "i")
+    check_history(built, tmp_path_factory.mktemp("history"), history, sentences=False)
+
+
+@settings(max_examples=6)
+@given(histories)
+def test_sentences_that_are_kept_come_and_go_as_in_a_fresh_build(kept, tmp_path_factory, history):
+    check_history(kept, tmp_path_factory.mktemp("history"), history, sentences=True)
+
+
+def check_history(start, folder, history, sentences):
+    shutil.copytree(start, folder / "i")
     memory = opened(folder / "i")
     there = {passage.id: passage for passage in PASSAGES}
     for kind, what in history:
@@ -154,16 +180,52 @@ def test_any_history_is_seen_at_once_and_ends_as_a_fresh_build(built, tmp_path_f
         }
         with Store.read(memory.path / "store.sqlite") as store:
             assert store.content() == store.content(whole=True)
-    assert memory.verify().problems == []
+    found = memory.verify(deep=True)
+    assert (found.problems, found.deep) == ([], True)
+    if sentences:
+        check_sentences(memory)
     mentioned = " ".join(f"{p.title} {p.text}" for p in there.values())
     snapshot = open_current(memory.path)
     assert all(snapshot.labels[row] in mentioned for row in range(snapshot.entities))
     memory.compact()
     assert not is_extended(memory.path)
     assert memory.verify(deep=True).problems == []
-    fresh = opened(folder / "fresh")
+    fresh = opened(folder / "fresh", sentences)
     fresh.add(there.values(), workers=1)
     assert snapshot_bytes(memory.path) == snapshot_bytes(fresh.path)
+
+
+def check_sentences(memory):
+    """Each passage has its own sentences, and names in them that it mentions."""
+    snapshot = open_current(memory.path)
+    columns = snapshot.sentences
+    for row in [*range(0, snapshot.passages, 97), *range(snapshot.passages - 5, snapshot.passages)]:
+        cut, found = cut_sentences(as_read(snapshot.passage(row))), columns.of(row)
+        assert np.array_equal(found.vectors, HashingEmbedder().embed(cut, "passage"))
+        for number, sentence in enumerate(cut):
+            named = [snapshot.labels[entity] for entity in found.entities_of(number)]
+            assert set(named) == {name for name in (*NAMES, *NEW) if name in sentence} & {
+                snapshot.labels[e] for e in range(snapshot.entities)
+            }
+
+
+def test_sentences_that_are_kept_are_searched_beside_the_snapshot(kept, tmp_path):
+    shutil.copytree(kept, tmp_path / "i")
+    memory = opened(tmp_path / "i")
+    memory.add(Passage("new", "It rains. Zorbal Quindle left Isle Aaa for Ostrava. It is late."))
+    memory.delete("isle-5")
+    assert is_extended(memory.path)
+    asked = "Where did Zorbal Quindle go?", "What lies near Isle Aaa?"
+    memory._embedder.embed, embed = None, memory._embedder.embed
+    memory._embedder.embed = lambda texts, kind="passage": (
+        embed(texts, kind) if kind == "question" else pytest.fail("sentences were embedded again")
+    )
+    there = [found(memory, question, preset="linearrag") for question in asked]
+    assert "new" in there[0]
+    numbers = memory.stats()
+    memory.compact()
+    assert memory.stats()["sentences_kept"] == numbers["sentences_kept"]
+    assert [found(memory, question, preset="linearrag") for question in asked] == there
 
 
 def test_what_is_gone_is_no_hit_no_name_no_reason_and_after_compact_no_byte(memory):
@@ -281,7 +343,7 @@ def test_a_base_that_is_none_is_damage(memory, base):
 
 
 COLUMNS = [
-    *("gone", "id_keys", "text_keys", "vectors", "labels_data", "terms_offsets"),
+    *("gone", "id_keys", "text_keys", "vectors", "labels_data", "terms_offsets", "steps"),
     *("context_entities", "context_passages", "context_counts", "dictionary_rows"),
     *("dictionary_names", "counts_indices", "counts_indptr", "records_offsets"),
 ]
@@ -301,6 +363,46 @@ def test_damaged_columns_are_found(memory, column):
     file.unlink()
     with pytest.raises(StorageError, match="missing or damaged"):
         open_current(memory.path)
+    assert memory.repair().problems == []
+
+
+GONE = PASSAGES[7]
+OTHERWISE = "replace(replace(data, 'Isle A', 'Isle B'), 'Bertil', 'Zorbal')"
+BESIDE = Passage("c", "Bertil Malmrose met Zorbal Quindle.")
+
+
+@pytest.mark.parametrize("passage", [PASSAGES[3], GONE, BESIDE])
+@pytest.mark.parametrize("change", [f"data = {OTHERWISE}", "hash = 'other'"])
+def test_what_was_extracted_otherwise_is_found_by_assembling(memory, passage, change):
+    memory.add([Passage("a", "Zorbal Quindle sails to Ostrava."), Passage("b", "Ostrava.")])
+    memory.add(BESIDE)
+    memory.update(Passage("isle-1", "Isle Aaa, and nothing else."))
+    memory.delete(["b", GONE.id])
+    found = memory.verify(deep=True)
+    assert (found.problems, found.deep, found.extended) == ([], True, True)
+    with closing(sqlite3.connect(memory.path / "store.sqlite", isolation_level=None)) as db:
+        done = db.execute(f"UPDATE extractions SET {change} WHERE hash = ?", [text_hash(passage)])
+        assert done.rowcount == 1
+    assert memory.verify(deep=True).problems
+    memory.repair()
+    memory.update(passage)
+    assert memory.verify(deep=True).problems == []
+
+
+@pytest.mark.parametrize("column", ["context_counts", "context_subjects", "gone", "steps"])
+def test_what_was_written_otherwise_is_found_by_assembling(memory, column):
+    memory.add([Passage("a", "Ostrava, Ostrava."), Passage("b", "Zorbal Quindle sails.")])
+    memory.delete("isle-1")
+    folder = live_snapshot(memory.path)
+    array = np.load(folder / f"{column}.npy")
+    array[-1] = {"gone": 2, "steps": 1}.get(column, 1 - array[-1])
+    if column == "steps":
+        array = np.append(array, np.int64(1))
+    np.save(folder / f"{column}.npy", array)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][f"{column}.npy"] = checked_file(folder / f"{column}.npy")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert memory.verify(deep=True).problems
     assert memory.repair().problems == []
 
 

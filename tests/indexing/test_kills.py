@@ -10,10 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from worlds import TINY, live_snapshot, snapshot_bytes
 
-from graphmem import Passage
-from graphmem.errors import DataError, StorageError
+from graphmem import GraphMemory, Passage
+from graphmem.errors import (
+    ConfigError,
+    DataError,
+    IndexLockedError,
+    IndexNotFoundError,
+    StorageError,
+)
 from graphmem.indexing import maintenance
 from graphmem.storage import current
 
@@ -24,16 +31,23 @@ def found_ids(memory, question="Gladiator bread South Shields Dunlin guide", k=5
     return {hit.passage.id for hit in memory.search(question, k, "bm25").hits}
 
 
-@pytest.mark.parametrize(("only", "every"), [("small delete", 150), ("chat add", 0)])
-def test_killed_and_failing_children_lose_nothing(only, every):
+WHOLE_OR_NOT = ["small batch", "small backup", "small restore", "small namespace drop"]
+
+
+@pytest.mark.parametrize(
+    ("only", "every", "kills"),
+    [(["small delete"], 150, 4), (["chat add"], 0, 4), (WHOLE_OR_NOT, 0, 15)],
+)
+def test_killed_and_failing_children_lose_nothing(only, every, kills):
     if not shutil.which("cc") or sys.platform != "linux":
         every = 0  # calls are not counted: by time alone
-    options = ["--kills", "4", "--only", only, "--every", str(every)]
+    options = ["--kills", str(kills), "--every", str(every)]
+    options += [word for name in only for word in ("--only", name)]
     command = [sys.executable, SCRIPT, *options, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["kills"] == 4 and found["findings"] == 0
+    assert found["kills"] == kills and found["findings"] == 0
     assert (found["failed_calls"] > 5) == bool(every)
 
 
@@ -144,3 +158,98 @@ def test_what_is_live_is_said_where_the_disk_fails_at_the_last_moment(make, tmp_
     assert "p9" in found_ids(make(memory.path))
     assert memory.add(Passage("p9", "A guide to Gladiator.")).changed is False
     assert len(list(memory.path.glob("*snapshot-*"))) == 1
+
+
+def test_a_batch_that_was_killed_after_a_delete_goes_on(make, tmp_path, monkeypatch):
+    def change(memory):
+        with memory.batch():
+            memory.add(Passage("p9", "A guide to Gladiator."))
+            memory.delete("p4")
+            memory.add(Passage("p10", "Dunlin bread."))
+
+    for name in ("killed", "calm"):
+        make(tmp_path / name).add(TINY)
+    change(make(tmp_path / "calm"))
+    memory = make(tmp_path / "killed")
+    with monkeypatch.context() as patched:
+        patched.setattr("graphmem.memory.update_index", killed)
+        with pytest.raises(KeyboardInterrupt):
+            change(memory)
+    assert "p4" in found_ids(memory)
+    change(memory)
+    assert not {"p4"} & found_ids(memory)
+    assert snapshot_bytes(memory.path) == snapshot_bytes(tmp_path / "calm")
+    with pytest.raises(DataError, match="'p4'"), memory.batch():
+        memory.delete("p4")
+    begun = make(tmp_path / "begun")
+    with pytest.raises(DataError, match="'nobody'"), begun.batch():
+        begun.add(TINY)
+        begun.delete(["p4", "nobody"])
+    assert "p4" in found_ids(begun)
+
+
+def space(tmp_path, name="alice"):
+    return GraphMemory.open(tmp_path / "i", embedder="hashing", namespace=name)
+
+
+def test_a_namespace_that_is_being_removed_is_none_and_the_next_drop_ends_it(tmp_path, monkeypatch):
+    for name in ("alice", "bob"):
+        space(tmp_path, name).add([Passage("1", f"The secret of {name} is quixotic.")])
+
+    def refuse(folder, *_, **__):
+        raise OSError(5, "Input/output error", str(folder))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(StorageError, match="is dropped, but not all its files are removed"):
+            space(tmp_path).drop()
+    assert space(tmp_path, "bob").namespaces() == []
+    assert GraphMemory.open(tmp_path / "i", embedder="hashing").namespaces() == ["bob"]
+    with pytest.raises(IndexNotFoundError):  # no ghost, though its files are there
+        space(tmp_path).search("secret")
+    assert any(b"secret of alice" in f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
+    with pytest.raises(IndexNotFoundError):
+        space(tmp_path).drop()
+    assert not any(b"secret of alice" in f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
+    assert len(list((tmp_path / "i" / "namespaces").iterdir())) == 1
+    assert space(tmp_path).add([Passage("2", "Anew.")]).passages == 1
+
+
+def test_what_a_killed_backup_or_restore_left_goes(make, tmp_path):
+    memory = make(tmp_path / "i")
+    memory.add(TINY)
+    steps = [
+        ("b.tar", lambda: memory.backup(tmp_path / "b.tar")),
+        ("r", lambda: GraphMemory.restore(tmp_path / "b.tar", tmp_path / "r")),
+    ]
+    for name, run in steps:
+        part = tmp_path / f".{name}.part"
+        for _ in ("at its end", "and where it was made already"):
+            (part / "made" / "index").mkdir(parents=True)
+            (part / "made" / "backup").write_text("half")
+            with FileLock(part / "lock"):
+                if not (tmp_path / name).exists():
+                    with pytest.raises(IndexLockedError, match="another process is making it"):
+                        run()
+                    assert (part / "made" / "backup").exists()
+            if (tmp_path / name).exists():
+                with pytest.raises(ConfigError, match="exists already"):
+                    run()
+            else:
+                run()
+            assert not part.exists() and (tmp_path / name).exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.tar", "i", "r"]
+
+
+def test_a_backup_that_is_there_but_not_known_to_be_on_the_disk(make, tmp_path, monkeypatch):
+    memory = make(tmp_path / "i")
+    memory.add(TINY)
+
+    def refuse(folder):
+        raise OSError(5, "Input/output error", str(folder))
+
+    monkeypatch.setattr("graphmem.indexing.backup.sync_folder", refuse)
+    with pytest.raises(StorageError, match="is made, but not known to be on the disk"):
+        memory.backup(tmp_path / "b.tar")
+    monkeypatch.undo()
+    assert GraphMemory.restore(tmp_path / "b.tar", tmp_path / "r").problems == []

@@ -9,6 +9,8 @@ from worlds import HOPS, TINY, TINY_NAMES, ScriptedExtractor
 from graphmem import GraphMemory, Passage
 from graphmem.config import PRESETS, RetrievalConfig
 from graphmem.graph.entity_graph import context_weights
+from graphmem.rendering.json import explanation_json
+from graphmem.rendering.text import explanation_text
 from graphmem.storage.snapshot import source_of
 from graphmem.storage.weighted import source_weights, weigh_sources
 
@@ -29,6 +31,10 @@ def made(path, passages, **options):
     memory = GraphMemory.open(path, embedder="hashing", extractor=extractor, **options)
     memory.add(passages)
     return memory
+
+
+def explained(memory, name, k):
+    return memory.explain(HOPS, k, weighing(name)).hits
 
 
 def ids(ranking):
@@ -177,3 +183,15 @@ def test_a_snapshot_is_not_changed_by_what_weighs_it(flooded):
 )
 def test_who_says_it(passage, source):
     assert source_of(passage) == source
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_explain_says_what_a_large_source_weighs(flooded, name):
+    hits = explained(flooded, name, len(TINY) + len(FLOOD))
+    weights = {hit.hit.passage.id: hit.weight for hit in hits}
+    assert weights["p1"] == 1 and 0 < weights["flood-0"] < 0.01
+    assert all(hit.weight == 1 for hit in flooded.explain(HOPS, 5, name).hits)
+    text = explanation_text(flooded.explain(HOPS, len(weights), weighing(name)))
+    assert text.count("one of a large source: weighs") == len(FLOOD)
+    last = explanation_json(flooded.explain(HOPS, len(weights), weighing(name)))["hits"][-1]
+    assert last["weight"] == weights[last["id"]]

@@ -24,6 +24,7 @@ from graphmem.graph.entity_dictionary import TokenHasher
 from graphmem.graph.entity_graph import assemble_graph, subject_name
 from graphmem.graph.entity_linking import link_questions
 from graphmem.graph.person_names import nicknamed, persons_named
+from graphmem.indexing.verification import verify_index
 from graphmem.llm.scripted import ScriptedChat
 from graphmem.llm.structured_output import parse_object, visible, without_thoughts
 from graphmem.sources.files import read_records
@@ -243,3 +244,28 @@ def test_a_pipe_in_an_index_is_not_waited_for(index, name):
     os.mkfifo(file)
     with pytest.raises(GraphmemError):
         GraphMemory.open(index).search("Alien")
+
+
+@pytest.mark.parametrize("name", ["store.sqlite", "CURRENT"])
+def test_links_in_a_circle_end_in_an_error_of_ours(tmp_path, name):
+    memory = GraphMemory.open(tmp_path / "i", embedder="hashing")
+    passages = [Passage("1", "Ada lives in Turin.")]
+    memory.add(passages)
+    file = tmp_path / "i" / name
+    file.unlink()
+    file.symlink_to(name)
+    tries = (
+        lambda: verify_index(tmp_path / "i", deep=True),
+        lambda: GraphMemory.open(tmp_path / "i", embedder="hashing").search("Ada"),
+        memory.failures,
+        lambda: memory.add([Passage("2", "Bo.")]),
+        lambda: memory.backup(tmp_path / "b.tar"),
+        lambda: memory.backup(file / "b.tar"),
+        lambda: GraphMemory.restore(file, tmp_path / "r"),
+        lambda: GraphMemory.open(tmp_path / "n", extractor=f"import:{file}").add(
+            [Passage("1", "A.")]
+        ),
+    )
+    for attempt in tries:
+        with suppress(GraphmemError):
+            attempt()
