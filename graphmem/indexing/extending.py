@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from graphmem.embedding.sparse import SETTING as SPARSE_SETTING
 from graphmem.graph.entity_graph import extend_graph
 from graphmem.indexing.state import State
 from graphmem.sources.markup import as_read
@@ -50,6 +51,7 @@ def extend_snapshot(index: Path, store: Store, state: State, stack: Stack) -> bo
         or state.waiting
         or "missing" in stack.manifest
         or SETTING in state.settings
+        or SPARSE_SETTING in state.settings
         or stack.base.facts is not None
         or said != {name: state.manifest[name] for name in said}
     ):

@@ -35,6 +35,7 @@ from graphmem.searching.second_stage import (
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import NameWalk, SecondStage, Trace
 from graphmem.searching.walk_evidence import walk_evidence
+from graphmem.searching.word_search import WordScorer
 from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.weighted import weighed
 
@@ -54,6 +55,7 @@ class NameSearcher:
         self._embedder = embedder
         self._facts = facts
         self._hasher = TokenHasher()
+        self._words = WordScorer(snapshot)
 
     def trace(self, asked: Asked, config: RetrievalConfig) -> list[Trace]:
         """Walk for every question, and order the first passages by the second stage."""
@@ -163,7 +165,8 @@ class NameSearcher:
     def _nameless(
         self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
     ) -> Trace:
-        words = _scaled(self.lexical(question), config.nameless_words)
+        (found,) = self._words.scores([question])
+        words = _scaled(found, config.nameless_words)
         scores = weighed(cosine + words, self._snapshot.prior)
         return Trace(question, "dense", scores, NO_ROWS)
 
@@ -176,12 +179,12 @@ class NameSearcher:
     ) -> list[tuple[Trace, Candidates | None]]:
         """Walk for questions that all name an entity, one or more."""
         snapshot = self._snapshot
-        lexical = [self.lexical(question) for question in questions]
+        lexical = self._words.scores(questions)
         seeds = [
             choose_seeds(found.entities, snapshot.df, cosine, words, config, snapshot.prior)
             for found, cosine, words in zip(linked, cosines, lexical, strict=True)
         ]
-        rests = [self.lexical(found.rest) for found in linked]
+        rests = self._words.scores([found.rest for found in linked])
         preference = self._preference(cosines, rests, config)
         restart = np.zeros((snapshot.passages, len(questions)), dtype=np.float32)
         for column, seed in enumerate(seeds):
@@ -310,10 +313,6 @@ class NameSearcher:
     def model(self) -> TreeEnsemble:
         """The second stage's parameters."""
         return load_model()
-
-    def lexical(self, question: str) -> NDArray[np.float32]:
-        """BM25 of every passage, float32 [P]."""
-        return self._snapshot.lexical.scores(question, self._snapshot.passages)
 
 
 def _scaled(scores: NDArray[np.float32], best: float) -> NDArray[np.float32]:

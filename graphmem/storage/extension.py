@@ -36,6 +36,7 @@ from graphmem.storage.snapshot import (
     record,
     text_keys,
 )
+from graphmem.storage.sparse_columns import SparseIndex
 from graphmem.storage.store import row_key
 from graphmem.types import Passage
 
@@ -289,6 +290,11 @@ class Stack(Snapshot):
     @cached_property
     def sentences(self) -> SentenceColumns | None:
         """Nor is one that keeps its sentences."""
+        return None
+
+    @cached_property
+    def sparse(self) -> SparseIndex | None:
+        """Nor one that keeps learned words."""
         return None
 
     def passage(self, row: int) -> Passage:
