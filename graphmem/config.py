@@ -102,7 +102,8 @@ class RetrievalConfig(Options):
 
     The restart vector of the walk has an entity part, whose share is
     `entity_share` * s / (s + `specificity_half`) with s the largest 1/df of the entities that the
-    question names, and a passage part for the rest.
+    question names, and a passage part for the rest. BM25 below is the sum with learned words, each
+    divided by its best, where the index keeps them (`searching.word_search`).
 
     Attributes:
         route: "graph" walks; "dense" ranks by cosine, "lexical" by BM25.

@@ -22,6 +22,8 @@ from graphmem.answering.facade import Asking
 from graphmem.answering.facade import Preset as Preset
 from graphmem.base.layout import RESPONSES, STORE, index_folders, namespace_folder, namespaces
 from graphmem.config import HippoRag2Config, SearchConfig, preset
+from graphmem.embedding.sparse import SETTING as SPARSE
+from graphmem.embedding.sparse import recorded_sparse
 from graphmem.errors import ConfigError, DataError
 from graphmem.explaining.explain import Explanation, explain
 from graphmem.extraction import load_extractor
@@ -143,6 +145,7 @@ class GraphMemory(Asking):
         reranker: str | Reranker | None = None,
         rerank_depth: int = RERANK_DEPTH,
         sentences: bool = False,
+        sparse: bool | str = False,
         auto_refresh: bool = False,
         namespace: str | None = None,
     ) -> Self:
@@ -168,6 +171,10 @@ class GraphMemory(Asking):
             rerank_depth: How many passages it reads, 1 or more.
             sentences: `add` keeps a vector of every sentence too, which makes preset linearrag
                 faster; an index that was made so goes on.
+            sparse: `add` keeps learned words of every passage too, which searches by names then use
+                beside those that it has (`graphmem.embedding.sparse`); an index that was made so
+                goes on. True is the default model, or the folder of a SPLADE model of the BERT
+                family.
             auto_refresh: Every search sees what other processes have added by then; without it a
                 memory keeps the state that its first search opened, until `refresh`.
             namespace: A memory of its own in that folder, with models, passages, graph, statistics
@@ -208,7 +215,7 @@ class GraphMemory(Asking):
                 )
         if isinstance(fact_filter, str) and fact_filter not in FACT_FILTERS:
             raise ConfigError(f"no fact filter {fact_filter!r}: {', '.join(FACT_FILTERS)}")
-        found = find_models(folder, embedder, spacy_model, extractor, sentences)
+        found = find_models(folder, embedder, spacy_model, extractor, sentences, sparse)
         asked = chat if isinstance(chat, ChatSettings) else ChatSettings(chat)
         language = Language(folder / RESPONSES, asked, found.chat_model)
         pack = asked.pack or found.pack
@@ -771,13 +778,16 @@ class GraphMemory(Asking):
         return chain([first], rest)
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Fetch what the embedder needs, where it is not here yet; `add` does so too.
+        """Fetch what embedder and learned words need and is not here yet; `add` does so too.
 
         Raises:
             ModelError: It cannot be fetched.
         """
         if isinstance(self._embedder, Fetched):
             self._embedder.fetch(progress)
+        words = recorded_sparse(self._settings)
+        if words is not None:
+            words.fetch(progress)
 
     @property
     def retriever(self) -> Retriever:
@@ -798,6 +808,9 @@ class GraphMemory(Asking):
     def _open_retriever(self) -> Retriever:
         snapshot = open_current(self.path)
         wanted = {"embedder": self._embedder.fingerprint}
+        words = recorded_sparse(snapshot.manifest)
+        if words is not None:
+            wanted[SPARSE] = words.fingerprint
         check_fingerprints(self.path, snapshot.manifest, wanted)
         return self._retriever_over(snapshot)
 

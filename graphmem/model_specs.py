@@ -9,6 +9,7 @@ from pathlib import Path
 
 from graphmem.base.layout import STORE
 from graphmem.embedding import load_embedder
+from graphmem.embedding import sparse as learned
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.extraction import load_extractor
 from graphmem.protocols import Embedder, Extractor
@@ -42,13 +43,15 @@ def find_models(
     spacy_model: str | None,
     extractor: str | Extractor | None,
     sentences: bool = False,
+    sparse: bool | str = False,
 ) -> Models:
     """The models for an index, by what is named and what the index says.
 
-    An index that keeps its sentences goes on doing so, whether `sentences` says it or not.
+    An index that keeps its sentences goes on doing so, whether `sentences` says it or not; so does
+    one that keeps learned words.
 
     Raises:
-        ConfigError: There is no such embedder or extractor.
+        ConfigError: There is no such embedder, extractor or encoder of learned words.
         IndexMismatchError: The index has another format.
     """
     recorded = _recorded_settings(folder)
@@ -68,6 +71,12 @@ def find_models(
         extractor = None if asks_a_model(extractor) else load_extractor(model, spec=extractor)
     if sentences or SETTING in recorded:
         settings[SETTING] = RULE
+    words = recorded.get(learned.SPEC, "")
+    if sparse:
+        words = learned.DEFAULT if sparse is True else str(Path(sparse).resolve())
+    if words:
+        encoder = learned.load_sparse(words)
+        settings |= {learned.SPEC: words, learned.SETTING: encoder.fingerprint}
     pack = int(recorded.get("pack", "1"))
     return Models(spec, extractor, settings, recorded.get("chat_model", ""), pack)
 

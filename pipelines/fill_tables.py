@@ -372,6 +372,54 @@ def mixed_folder_table(results: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
+def learned_words_table(results: dict[str, Any]) -> str:
+    """Recall@2 / @5 / @10 without and with learned words, the gain at 5.
+
+    >>> one = {"recall@2": 40.0, "recall@5": 50.0, "recall@10": 60.0}
+    >>> walk = {"without": one, "with": one, "difference@5": [0.0, -1.0, 1.0]}
+    >>> print(learned_words_table({"sets": {"a": {"presets": {"walk": walk}}}}))
+    | set | preset | without | `--sparse` | recall@5 |
+    | --- | --- | --- | --- | --- |
+    | a | `walk` | 40.0 / 50.0 / 60.0 | 40.0 / 50.0 / 60.0 | +0.0 (-1.0 to +1.0) |
+    """
+    lines = [["set", "preset", "without", "`--sparse`", "recall@5"], ["---"] * 5]
+    for name, found in results["sets"].items():
+        for place, (preset, entry) in enumerate(found["presets"].items()):
+            recalls = [
+                " / ".join(f"{entry[kind][f'recall@{k}']:.1f}" for k in (2, 5, 10))
+                for kind in ("without", "with")
+            ]
+            gain, low, high = entry["difference@5"]
+            lines.append(
+                [
+                    "" if place else name,
+                    f"`{preset}`",
+                    *recalls,
+                    f"{gain:+.1f} ({low:+.1f} to {high:+.1f})",
+                ]
+            )
+    return _markdown(lines)
+
+
+def learned_words_costs(results: dict[str, Any]) -> str:
+    """What learned words cost a passage and a question, beside vectors.
+
+    >>> costs = {"embedder_ms": [20.0, 3.0], "words_ms": [9.0, 2.0], "bytes_passage": [1900, 3000]}
+    >>> print(learned_words_costs({"sets": {"a": {"passages": 1234, **costs}}}))
+    | set | passages | a passage, ms | a question, ms | a passage, bytes |
+    | --- | --- | --- | --- | --- |
+    | a | 1,234 | 20.0, 9.0 | 3.0, 2.0 | 1,900, 3,000 |
+    """
+    first = ["set", "passages", "a passage, ms", "a question, ms", "a passage, bytes"]
+    lines = [first, ["---"] * len(first)]
+    for name, found in results["sets"].items():
+        both = zip(found["embedder_ms"], found["words_ms"], strict=True)
+        times = [f"{vectors:.1f}, {words:.1f}" for vectors, words in both]
+        sizes = ", ".join(f"{size:,}" for size in found["bytes_passage"])
+        lines.append([name, f"{found['passages']:,}", *times, sizes])
+    return _markdown(lines)
+
+
 TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "baselines": (baselines_table, BASELINES),
     "ablation": (ablation_table, RESULTS / "ablation.json"),
@@ -383,6 +431,8 @@ TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "growing": (growing_table, RESULTS / "hard_setting.json"),
     "second_stage": (second_stage_table, SECOND_STAGE),
     "overview": (overview_table, SECOND_STAGE),
+    "learned_words": (learned_words_table, RESULTS / "learned_words.json"),
+    "learned_costs": (learned_words_costs, RESULTS / "learned_words.json"),
     "mixed_folder": (mixed_folder_table, RESULTS / "mixed_folder.json"),
 }
 

@@ -31,7 +31,8 @@ HEADS = {
 def make_tiny_model(folder, *, pooling="cls", prompts=True, hidden=32, head=None, **changes):
     """A random two-layer BERT in the layout of sentence-transformers.
 
-    With `head` "bert" or "roberta" it is a cross-encoder with one label of that family.
+    With `head` "bert" or "roberta" it is a cross-encoder with one label of that family; with
+    "words" it has BERT's head for masked words, tied to the words' rows, in TensorFlow's names.
     """
     rng = np.random.default_rng(7)
     vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
@@ -65,7 +66,10 @@ def make_tiny_model(folder, *, pooling="cls", prompts=True, hidden=32, head=None
             tensors[f"{layer}.{part}.LayerNorm.weight"] = 1 + draw(rows)
             tensors[f"{layer}.{part}.LayerNorm.bias"] = draw(rows)
     tensors = {f"bert.{name}": value for name, value in tensors.items()}
-    if head:
+    if head == "words":
+        tensors = in_older_names(tensors | words_head(draw, hidden, len(vocabulary)))
+        config |= {"architectures": ["BertForMaskedLM"]}
+    elif head:
         inner, outer = HEADS[head]
         tensors |= {f"{inner}.weight": draw(hidden, hidden), f"{inner}.bias": draw(hidden)}
         tensors |= {f"{outer}.weight": draw(1, hidden), f"{outer}.bias": draw(1)}
@@ -112,6 +116,28 @@ def make_tiny_model(folder, *, pooling="cls", prompts=True, hidden=32, head=None
     return folder
 
 
+def words_head(draw, hidden, words):
+    """BERT's head for masked words."""
+    head = "cls.predictions"
+    return {
+        f"{head}.transform.dense.weight": draw(hidden, hidden),
+        f"{head}.transform.dense.bias": draw(hidden),
+        f"{head}.transform.LayerNorm.weight": 1 + draw(hidden),
+        f"{head}.transform.LayerNorm.bias": draw(hidden),
+        f"{head}.bias": draw(words),
+    }
+
+
+OLDER = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+
+
+def in_older_names(tensors):
+    """Tensors by the names that TensorFlow's checkpoints gave them."""
+    for new, old in OLDER.items():
+        tensors = {name.replace(new, old): value for name, value in tensors.items()}
+    return tensors
+
+
 def write(path, value):
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
@@ -135,9 +161,26 @@ def cross_score(folder, question, text, head="bert"):
     return float((x @ w[f"{outer}.weight"].T + w[f"{outer}.bias"])[0])
 
 
+def weights_of_words(folder, text):
+    """SPLADE written out likewise, float64 [V]: the greatest log(1 + relu(logit)) of each word."""
+    w = read_weights(folder)
+    x = hidden_states(w, encode(folder, text).ids)
+    head = "cls.predictions.transform"
+    x = x @ w[f"{head}.dense.weight"].T + w[f"{head}.dense.bias"]
+    x = x * 0.5 * (1 + erf(x / np.sqrt(2)))
+    x = x - x.mean(-1, keepdims=True)
+    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-12)
+    x = x * w[f"{head}.LayerNorm.weight"] + w[f"{head}.LayerNorm.bias"]
+    rows = w.get("cls.predictions.decoder.weight", w["embeddings.word_embeddings.weight"])
+    return np.log1p(np.maximum(x @ rows.T + w["cls.predictions.bias"], 0)).max(axis=0)
+
+
 def read_weights(folder):
     tensors = load_file(folder / "model.safetensors")
-    return {name.removeprefix("bert."): value.astype(float) for name, value in tensors.items()}
+    found = {name.removeprefix("bert."): value.astype(float) for name, value in tensors.items()}
+    for new, old in OLDER.items():
+        found = {name.replace(old, new): value for name, value in found.items()}
+    return found
 
 
 def encode(folder, *texts):

@@ -9,6 +9,7 @@
         lexical/           BM25
         facts/             where triples were extracted or imported
         sentences/         where sentences are kept
+        sparse/            where learned words are kept
       .snapshot-000008.tmp a snapshot that is being written
       lock, lock.json      held by the writer, and who that is
       namespaces/mfwgsy3f/ the same again, for a memory of its own in the same folder
@@ -38,6 +39,7 @@ MANIFEST: Final = "manifest.json"
 LEXICAL: Final = "lexical"
 FACTS: Final = "facts"
 SENTENCES: Final = "sentences"
+SPARSE: Final = "sparse"
 LOCK: Final = "lock"
 OWNER: Final = "lock.json"
 NAMESPACES: Final = "namespaces"

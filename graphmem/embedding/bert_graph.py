@@ -3,7 +3,7 @@
 The graph takes the token ids of texts of one length, without padding: there is no mask to apply,
 and pooling is a plain mean or the first row. It is done outside the graph (`pooled`), where the
 order of a mean's additions cannot depend on how many texts there are. A cross-encoder reads pairs
-of texts and gives a score.
+of texts and gives a score; a model of masked words gives the greatest logit of every word.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from graphmem.errors import ModelError
 
-Pooling = Literal["mean", "cls", "classifier"]
+Pooling = Literal["mean", "cls", "classifier", "words"]
 Precision = Literal["fp32", "int8"]
 
 GRAPH_VERSION = 2
@@ -38,7 +38,8 @@ class BertShape:
         epsilon: Added to the variance by layer normalisation.
         positions: Rows of the position table.
         first_position: The row of the first token: 0 in BERT, padding id + 1 in RoBERTa.
-        pooling: How rows become one vector; or "classifier", one score of a pair.
+        pooling: How rows become one vector; or "classifier", one score of a pair; or "words", the
+            greatest logit of each word of the vocabulary.
     """
 
     layers: int
@@ -140,6 +141,24 @@ class _Graph:
         row = self.node("Gather", [x, first], ["pooled"], axis=1)
         return self.dense(self.node("Tanh", [self.dense(row, inner)], ["tanh"]), outer)
 
+    def greatest_logits(self, x: str, epsilon: float) -> tuple[str, int]:
+        """The greatest logit of each of V words over a text's tokens, by BERT's head; and V."""
+        head = "cls.predictions"
+        inner = self.product(x, f"{head}.transform.dense")
+        bias = self.stored(f"{head}.transform.dense.bias")
+        inner = self.node("BiasGelu", [inner, bias], [f"{head}.gelu"], _FUSED)
+        inputs = [inner]
+        inputs += [self.stored(f"{head}.transform.LayerNorm.{p}") for p in ("weight", "bias")]
+        inner = self.node("LayerNormalization", inputs, [f"{head}.norm"], axis=-1, epsilon=epsilon)
+        decoder = f"{head}.decoder"
+        if f"{decoder}.weight" not in self.tensors:  # tied to the words' rows
+            self.tensors[f"{decoder}.weight"] = self.weight("embeddings.word_embeddings.weight")
+        words = len(self.weight(f"{decoder}.weight"))
+        logits = self.product(inner, decoder)
+        # A word's bias is the same for all tokens: added to the greatest, it gives the same number.
+        best = self.node("ReduceMax", [logits], [f"{head}.best"], axes=[1], keepdims=0)
+        return self.node("Add", [best, self.stored(f"{head}.bias")], [f"{head}.logits"]), words
+
     def attention(self, x: str, name: str, heads: int) -> str:
         parts = [f"{name}.self.{part}" for part in ("query", "key", "value")]
         matrix = np.concatenate([self.weight(f"{part}.weight").T for part in parts], axis=1)
@@ -163,7 +182,10 @@ class _Graph:
 
 
 def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """The model's tensors as float32, the encoder's under BertModel's names whatever the prefix."""
+    """The model's tensors as float32, the encoder's under BertModel's names whatever the prefix.
+
+    TensorFlow's names of a normalisation's weight and bias, gamma and beta, stand for these.
+    """
     from safetensors import SafetensorError, safe_open
 
     anchor = "embeddings.word_embeddings.weight"
@@ -175,11 +197,13 @@ def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
                 raise ModelError(f"{weights}: no tensor '{anchor}': not a BERT encoder")
             wanted = [f"{prefix}{part}." for part in ("embeddings", "encoder", "pooler")]
             for name in names:
-                if name.startswith((*wanted, "classifier.")):
+                if name.startswith((*wanted, "classifier.", "cls.predictions.")):
                     kind = file.get_slice(name).get_dtype()
                     if kind in ("F32", "F16"):
                         tensor = file.get_tensor(name).astype(np.float32, copy=False)
-                        yield name.removeprefix(prefix), tensor
+                        known = name.removeprefix(prefix)
+                        known = known.replace("LayerNorm.gamma", "LayerNorm.weight")
+                        yield known.replace("LayerNorm.beta", "LayerNorm.bias"), tensor
                     elif not kind.startswith(("I", "U")):  # position_ids are integers, and unused
                         raise ModelError(f"{weights}: {kind} weights; float32 or float16 expected")
     except (SafetensorError, OSError) as error:
@@ -189,6 +213,7 @@ def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
 def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") -> Any:
     """The encoder as an `onnx.ModelProto`: `ids` int32 [b, n] -> states float32 [b, n, d].
 
+    With pooling "words" it gives the greatest logit of each of V words over the tokens, [b, V].
     A cross-encoder takes `input_ids` and, where the model tells the two texts apart,
     `token_type_ids`, and gives a score [b, 1].
 
@@ -217,6 +242,9 @@ def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") 
     size: list[str | int] = ["b", "n", shape.hidden]
     if shape.pooling == "classifier":
         x, size = graph.classified(x), ["b", 1]
+    elif shape.pooling == "words":
+        x, words = graph.greatest_logits(x, shape.epsilon)
+        size = ["b", words]
     return helper.make_model(
         helper.make_graph(
             graph.nodes,

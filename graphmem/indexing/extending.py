@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from graphmem.base.columns import VectorRows
+from graphmem.embedding.sparse import SETTING as SPARSE_SETTING
 from graphmem.graph.entity_graph import extend_graph
 from graphmem.indexing.sentences import gather_sentences
 from graphmem.indexing.state import State
@@ -67,6 +68,7 @@ def extend_snapshot(
         most <= 0
         or state.waiting
         or "missing" in stack.manifest
+        or SPARSE_SETTING in state.settings
         or stack.base.facts is not None
         or said != {name: state.manifest[name] for name in said}
     ):

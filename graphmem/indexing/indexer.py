@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graphmem.base.layout import STORE, shown
 from graphmem.embedding.checked import check_width, checked_vectors
+from graphmem.embedding.sparse import SETTING as SPARSE
 from graphmem.errors import (
     BudgetExceeded,
     DataError,
@@ -26,6 +27,7 @@ from graphmem.indexing.extending import extend_snapshot
 from graphmem.indexing.extraction_run import Extracted, extract_each, is_empty
 from graphmem.indexing.facts import gather_facts
 from graphmem.indexing.sentences import gather_sentences
+from graphmem.indexing.sparse import weigh_missing
 from graphmem.indexing.state import State, state_of
 from graphmem.indexing.workers import M, Result, compute_batches
 from graphmem.indexing.writer_lock import writer_lock
@@ -109,12 +111,13 @@ def index_passages(
         extractor: Finds the entities.
         embedder: Makes the vectors.
         settings: Words by which the same extractor and embedder can be loaded again; with
-            `sentences.SETTING` among them, a vector of every sentence is kept too.
+            `sentence_columns.SETTING` among them a vector of every sentence is kept too, with
+            `sparse.SETTING` learned words.
         workers: Processes that compute, each with its own copies of extractor and embedder; None
             is one for each core, 1 computes in this process.
         progress: Told of every batch, in the stages "read", "compute", "assemble", where passages
             are extracted one by one "extract", where there are facts "facts" and "synonymy", and
-            where sentences are kept "sentences".
+            where sentences are kept "sentences", where learned words are "sparse".
         max_failures: Where passages are extracted one by one: how many may fail; below 1 a share
             of them, judged from the twentieth on.
         rule: What may become of passages that are there.
@@ -136,8 +139,9 @@ def index_passages(
     """
     tell = progress or (lambda stage, done, total: None)
     made_with = {"extractor": extractor.fingerprint, "embedder": embedder.fingerprint}
+    wanted = made_with | {name: settings[name] for name in (SPARSE,) if name in settings}
     with writer_lock(index, timeout), Store.open(index / STORE) as store:
-        check_fingerprints(index, store.meta(), made_with, settings)
+        check_fingerprints(index, store.meta(), wanted, settings)
         changes = store.add(_counted(passages, tell), rule, refused)
         if not store.count() and live_manifest(index) is None:
             raise DataError("no passages in the input: every source is empty")
@@ -233,6 +237,7 @@ def _command(meta: Mapping[str, str]) -> str:
         "--embedder": meta.get("embedder_spec", ""),
     }
     words = [f"{option} {shlex.quote(value)}" for option, value in options.items() if value]
+    words += ["--sparse"] * (SPARSE in meta)
     return " ".join(["graphmem index SOURCE --index NEW", *words])
 
 
@@ -319,7 +324,10 @@ def _compute_batch(models: tuple[Extractor, Embedder], passages: Sequence[Passag
 
 
 def _embedded_text(passage: Passage) -> str:
-    said = as_read(passage)
+    return _read_text(as_read(passage))
+
+
+def _read_text(said: Passage) -> str:
     return f"{said.title}\n{said.text}" if said.title else said.text
 
 
@@ -404,6 +412,8 @@ def write_assembled(
     workers: int | None,
     tell: Progress,
     known: Synonyms | None = None,
+    *,
+    weigh: bool = True,
 ) -> None:
     """Assemble a snapshot of a store and write it into a folder.
 
@@ -415,6 +425,7 @@ def write_assembled(
         workers: Processes that embed.
         tell: Told of the stages.
         known: Near phrases that are not searched again.
+        weigh: Whether learned words that are missing are made; else that is an error.
     """
     tell("assemble", 0, 1)
     passages = store.passages(state.complete)
@@ -426,9 +437,13 @@ def write_assembled(
     if SETTING in state.settings and passages:
         sentences = gather_sentences(store, read, graph, embedder, workers, tell)
         tell("assemble", 0, 1)  # a stopwatch counts from here what sentences have no part in
+    texts = [_read_text(passage) for passage in read]
+    words = weigh_missing(store, state, passages, texts, workers, tell, compute=weigh)
+    if words is not None:
+        tell("assemble", 0, 1)  # nor have learned words
     manifest = state.manifest
     if state.waiting or state.failed:
         manifest |= {"missing": store.count() - len(passages), "failed": len(state.failed)}
     vectors = store.vectors(state.made_with["embedder"], state.complete)
-    write_snapshot(index, graph, passages, vectors, manifest, facts, sentences)
+    write_snapshot(index, graph, passages, vectors, manifest, facts, sentences, words)
     tell("assemble", 1, 1)

@@ -38,9 +38,10 @@ from graphmem.protocols import Embedder, Progress, TextKind
 from graphmem.sources.markup import as_read
 from graphmem.storage.current import forget_current, no_index, open_current
 from graphmem.storage.extension import BASE, Stack
+from graphmem.storage.rows import text_hash
 from graphmem.storage.sentence_columns import SETTING
 from graphmem.storage.snapshot import Snapshot
-from graphmem.storage.store import Store, text_hash
+from graphmem.storage.store import Store
 
 _BLOCK: Final = 512
 """Texts whose results are copied at once."""
@@ -330,7 +331,7 @@ def _differences_of_base(
 ) -> Iterator[str]:
     """What of a snapshot that extends no other is not so in one that is assembled of a store."""
     embedder = _NoEmbedder(state.made_with["embedder"])
-    write_assembled(folder, store, state, embedder, 1, tell)
+    write_assembled(folder, store, state, embedder, 1, tell, weigh=False)
     anew = open_current(folder).manifest
     yield from _other_files(anew["files"], base.manifest["files"])
     if any(anew[name] != base.manifest[name] for name in ("entities", "passages", "content")):

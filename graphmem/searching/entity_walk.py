@@ -38,6 +38,7 @@ from graphmem.searching.second_stage import (
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import NameWalk, SecondStage, Trace
 from graphmem.searching.walk_evidence import walk_evidence
+from graphmem.searching.word_search import WordScorer
 from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.weighted import weighed
 
@@ -59,6 +60,7 @@ class NameSearcher:
         self._embedder = embedder
         self._facts = facts
         self._hasher = TokenHasher()
+        self._words = WordScorer(snapshot)
 
     def trace(self, asked: Asked, config: RetrievalConfig) -> list[Trace]:
         """Walk for every question, and order the first passages by the second stage."""
@@ -168,7 +170,8 @@ class NameSearcher:
     def _nameless(
         self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
     ) -> Trace:
-        words = _scaled(self.lexical(question), config.nameless_words)
+        (found,) = self._words.scores([question])
+        words = _scaled(found, config.nameless_words)
         scores = weighed(cosine + words, self._snapshot.prior)
         return Trace(question, "dense", scores, NO_ROWS)
 
@@ -181,12 +184,12 @@ class NameSearcher:
     ) -> list[tuple[Trace, Candidates | None]]:
         """Walk for questions that all name an entity, one or more."""
         snapshot = self._snapshot
-        lexical = [self.lexical(question) for question in questions]
+        lexical = self._words.scores(questions)
         seeds = [
             choose_seeds(found.entities, snapshot.df, cosine, words, config, snapshot.prior)
             for found, cosine, words in zip(linked, cosines, lexical, strict=True)
         ]
-        rests = [self.lexical(found.rest) for found in linked]
+        rests = self._words.scores([found.rest for found in linked])
         preference = self._preference(cosines, rests, config)
         restart = np.zeros((snapshot.passages, len(questions)), dtype=np.float32)
         for column, seed in enumerate(seeds):
@@ -308,15 +311,16 @@ class NameSearcher:
     def _bearers(self, person: PersonName) -> list[str]:
         """Names of entities that can be this person; names as a whole before addresses."""
         surname = person.surname.rpartition(" ")[2]
-        passages = np.flatnonzero(self.lexical(surname))
+        snapshot = self._snapshot
+        passages = np.flatnonzero(snapshot.lexical.scores(surname, snapshot.passages))
         if not 0 < passages.size <= _FEW:
             return []
-        weights = self._snapshot.graph.weights
-        there = np.zeros(self._snapshot.passages, dtype=np.bool_)
+        weights = snapshot.graph.weights
+        there = np.zeros(snapshot.passages, dtype=np.bool_)
         there[passages] = True
         edges = np.flatnonzero(there[weights.indices])
         entities = np.unique(np.searchsorted(weights.indptr, edges, side="right") - 1)
-        labels = [self._snapshot.labels[int(row)] for row in entities]
+        labels = [snapshot.labels[int(row)] for row in entities]
         fit = [n for n in labels if (other := person_name(n)) and other.fits(person)]
         return [name for name in fit if "@" not in name] or fit
 
@@ -345,10 +349,6 @@ class NameSearcher:
     def model(self) -> TreeEnsemble:
         """The second stage's parameters."""
         return load_model()
-
-    def lexical(self, question: str) -> NDArray[np.float32]:
-        """BM25 of every passage, float32 [P]."""
-        return self._snapshot.lexical.scores(question, self._snapshot.passages)
 
 
 def _scaled(scores: NDArray[np.float32], best: float) -> NDArray[np.float32]:

@@ -40,6 +40,7 @@ from graphmem.base.layout import (
     snapshots,
     unfinished,
 )
+from graphmem.embedding.sparse import WordWeights
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.graph.entity_graph import KnowledgeGraph
 from graphmem.graph.synonymy import RULE, Synonyms
@@ -54,6 +55,7 @@ from graphmem.storage.snapshot import (
     read_manifest,
     write_columns,
 )
+from graphmem.storage.sparse_columns import write_sparse
 from graphmem.types import Passage
 
 
@@ -185,6 +187,7 @@ def write_snapshot(
     manifest: Mapping[str, Any],
     facts: FactSource | None = None,
     sentences: SentenceSource | None = None,
+    words: Iterable[WordWeights] | None = None,
 ) -> None:
     """Write a snapshot beside the live one, switch to it, and remove the old one.
 
@@ -196,6 +199,7 @@ def write_snapshot(
         manifest: What goes into the manifest beside format, counts and checksums.
         facts: The facts, None where no passage has any.
         sentences: The sentences, None where the index does not keep them.
+        words: The learned words of the passages, None where the index does not keep them.
     """
 
     def write(folder: Path) -> Mapping[str, Any]:
@@ -204,6 +208,8 @@ def write_snapshot(
             write_facts(folder, facts)
         if sentences:
             write_sentences(folder, sentences)
+        if words is not None:
+            write_sparse(folder, words)
         return {**counts, **manifest, **({"synonymy": RULE} if facts else {})}
 
     _publish(index, write)

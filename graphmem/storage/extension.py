@@ -42,6 +42,7 @@ from graphmem.storage.snapshot import (
     record,
     text_keys,
 )
+from graphmem.storage.sparse_columns import SparseIndex
 from graphmem.types import Passage
 
 _EDGES: Final = ("entities", "passages", "counts", "subjects")
@@ -324,6 +325,11 @@ class Stack(Snapshot):
     def sentences(self) -> SentenceColumns | None:
         """The sentences, None where the index does not keep them."""
         return _both(self.base.sentences, self.own.sentences)
+
+    @cached_property
+    def sparse(self) -> SparseIndex | None:
+        """Nor one that keeps learned words."""
+        return None
 
     def passage(self, row: int) -> Passage:
         """The passage of one row; those that are gone have one too."""

@@ -32,6 +32,8 @@ _LATER = (  # older stores of this format have no such tables
     "CREATE TABLE IF NOT EXISTS changed (id TEXT PRIMARY KEY, was TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS assembled (
   content TEXT NOT NULL, total TEXT NOT NULL, extractor TEXT NOT NULL, embedder TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS words (
+  hash TEXT, fingerprint TEXT, data BLOB NOT NULL, PRIMARY KEY (hash, fingerprint))""",
     "CREATE INDEX IF NOT EXISTS passages_by_document ON passages (document)",
 )
 

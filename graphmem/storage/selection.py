@@ -27,6 +27,7 @@ from graphmem.graph.fact_graph import FactGraph, select_facts
 from graphmem.storage.filters import Filter, metadata_matcher
 from graphmem.storage.sentence_columns import SentenceColumns, select_sentences
 from graphmem.storage.snapshot import Snapshot
+from graphmem.storage.sparse_columns import SparseIndex
 from graphmem.types import Passage
 
 
@@ -114,6 +115,12 @@ class Selection(Snapshot):
         if kept is None or not self.passages:
             return None
         return select_sentences(kept, self._rows, self._new_entities)
+
+    @cached_property
+    def sparse(self) -> SparseIndex | None:
+        """The learned words, None where the index does not keep them."""
+        kept = self._whole.sparse
+        return None if kept is None else kept.select(self._rows)
 
     def passage(self, row: int) -> Passage:
         """The passage of one row."""

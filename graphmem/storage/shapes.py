@@ -1,7 +1,8 @@
 """What kind, size and range each column of a snapshot has: others in their place are refused.
 
 Sizes are named: E entities, P passages, M context edges, K beginnings of names, D names, N phrases,
-F facts, S sentences, V numbers of a vector; a size that comes twice is the same both times.
+F facts, S sentences, W learned words, Z weights of these, V numbers of a vector; a size that comes
+twice is the same both times.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ _COLUMNS: Final = {  # kind of the numbers, sizes, and what rows in it are below
     "sentences/starts": ("i", "S+1", ""),
     "sentences/entities": ("i", "named", ""),
     "sentences/vectors": ("f", "S V", ""),
+    "sparse/indptr": ("i", "W+1", "rising to Z"),
+    "sparse/passages": ("i", "Z", "P"),
+    "sparse/weights": ("f", "Z", ""),
 }
 _EXTENDING: Final = {
     "gone": ("i", "gone", ""),
@@ -126,10 +130,9 @@ def check_range(name: str, array: NDArray[Any], sizes: Mapping[str, int]) -> Non
     below = _COLUMNS.get(name, ("", "", ""))[2]
     if not below or not array.size:
         return
-    if below == "rising to M":
-        good = (
-            array[0] == 0 and array[-1] == sizes.get("M", 0) and bool((np.diff(array) >= 0).all())
-        )
+    if below.startswith("rising to "):
+        end = sizes.get(below.removeprefix("rising to "), 0)
+        good = array[0] == 0 and array[-1] == end and bool((np.diff(array) >= 0).all())
     else:
         least = -1 if name == "subjects" else 0
         good = least <= int(array.min()) and int(array.max()) < sizes.get(below, 0)

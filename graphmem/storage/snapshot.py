@@ -46,6 +46,7 @@ from graphmem.storage.sentence_columns import (
     read_sentences,
 )
 from graphmem.storage.shapes import check_range, check_shapes
+from graphmem.storage.sparse_columns import SparseIndex, read_sparse
 from graphmem.types import Passage
 
 FORMAT = 6
@@ -231,6 +232,11 @@ class Snapshot:
             return read_sentences(self.manifest, self.array)
         except ValueError as error:
             raise damaged(self.folder / SENTENCES) from error
+
+    @cached_property
+    def sparse(self) -> SparseIndex | None:
+        """The learned words, None where the index does not keep them."""
+        return read_sparse(self.manifest, self.array) if self.passages else None
 
     @cached_property
     def _records(self) -> StringColumn:

@@ -18,7 +18,7 @@ def index_statistics(index: Path, snapshot: Snapshot) -> dict[str, Any]:
     manifest = snapshot.manifest
     df = snapshot.df
     per_passage = np.bincount(snapshot.graph.weights.indices, minlength=snapshot.passages)
-    sentences = snapshot.sentences
+    sentences, words = snapshot.sentences, snapshot.sparse
     extension, *base = snapshot.parts
     files = [file for file in index.iterdir() if file.is_file()]
     return {
@@ -34,6 +34,7 @@ def index_statistics(index: Path, snapshot: Snapshot) -> dict[str, Any]:
         "passages_per_entity": _spread(df),
         "facts": 0 if snapshot.facts is None else len(snapshot.facts.table.predicates),
         "sentences_kept": 0 if sentences is None else len(sentences.vectors),
+        "learned_words": 0 if words is None else words.weights.size,
         "vector_dimensions": snapshot.vectors.width,
         "bytes_snapshot": snapshot.size(),
         "bytes_store": sum(file.stat().st_size for file in files),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from graphmem.base.sqlite import connect_to_read, connect_to_write
 from graphmem.base.text import content_hash
+from graphmem.embedding.sparse import WordWeights
 from graphmem.errors import DataError, GraphmemError, IndexMismatchError, StorageError
 from graphmem.storage.changes import ADD_ONLY, ChangeRule, Changes
 from graphmem.storage.filters import Filter, metadata_matcher
@@ -34,6 +35,7 @@ from graphmem.storage.rows import (
     text_hash,
 )
 from graphmem.storage.schema import FORMAT, OLDER, lend_tables, make_later_tables, make_tables
+from graphmem.storage.sparse_columns import pack_words, unpack_words
 from graphmem.types import Extraction, Passage
 
 _AT_ONCE = 400
@@ -298,6 +300,11 @@ class Store:
                     yield "vectors", digest, "has another length than the others"
                 elif not abs(float(vector @ vector) - 1) < _NEAR_ONE:
                     yield "vectors", digest, "is not of length 1"
+            for digest, data in self._db.execute("SELECT hash, data FROM words"):
+                try:
+                    unpack_words(data)
+                except (ValueError, TypeError):
+                    yield "words", digest, "are no learned words"
 
     def drop_results(self, found: Iterable[tuple[str, str, str]]) -> None:
         """Remove what `damaged_results` found, so that it is computed again.
@@ -332,7 +339,7 @@ class Store:
             db.execute("CREATE TEMP TABLE needed (hash TEXT PRIMARY KEY) WITHOUT ROWID")
             db.executemany("INSERT OR IGNORE INTO needed VALUES (?)", ((h,) for h in needed))
             removed = 0
-            for table in ("extractions", "vectors", "failures", "packs"):
+            for table in ("extractions", "vectors", "failures", "packs", "words"):
                 query = f"DELETE FROM {table} WHERE hash NOT IN (SELECT hash FROM passages)"
                 if table == "vectors":
                     query += " AND hash NOT IN (SELECT hash FROM needed)"
@@ -541,7 +548,7 @@ class Store:
         """Those of the hashes that have no vector of this embedder, in their order."""
         known: set[str] = set()
         for part in _parts(hashes):
-            known.update(self._vectors_of(part, fingerprint))
+            known.update(self._results_of("vectors", part, fingerprint))
         return [digest for digest in hashes if digest not in known]
 
     def save_vectors(
@@ -558,13 +565,37 @@ class Store:
     def vectors_of(self, hashes: Sequence[str], fingerprint: str) -> Iterator[NDArray[np.float32]]:
         """The vector of each hash, float32 [d], in the order of `hashes`; all must be there."""
         for part in _parts(hashes):
-            found = self._vectors_of(part, fingerprint)
+            found = self._results_of("vectors", part, fingerprint)
             for digest in part:
                 yield np.frombuffer(found[digest], dtype="<f4")
 
-    def _vectors_of(self, hashes: Sequence[str], fingerprint: str) -> dict[str, bytes]:
+    def missing_words(self, hashes: Sequence[str], fingerprint: str) -> list[str]:
+        """Those of the hashes whose learned words are not there, in their order."""
+        known: set[str] = set()
+        for part in _parts(hashes):
+            known.update(self._results_of("words", part, fingerprint))
+        return [digest for digest in hashes if digest not in known]
+
+    def save_words(
+        self, hashes: Sequence[str], fingerprint: str, found: Sequence[WordWeights]
+    ) -> None:
+        """Store the learned words of texts."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO words VALUES (?, ?, ?)",
+                [(h, fingerprint, pack_words(w)) for h, w in zip(hashes, found, strict=True)],
+            )
+
+    def words_of(self, hashes: Sequence[str], fingerprint: str) -> Iterator[WordWeights]:
+        """The learned words of each hash, in the order of `hashes`; all must be there."""
+        for part in _parts(hashes):
+            found = self._results_of("words", part, fingerprint)
+            for digest in part:
+                yield unpack_words(found[digest])
+
+    def _results_of(self, table: str, hashes: Sequence[str], fingerprint: str) -> dict[str, bytes]:
         marks = ", ".join("?" * len(hashes))
-        query = f"SELECT hash, data FROM vectors WHERE fingerprint = ? AND hash IN ({marks})"
+        query = f"SELECT hash, data FROM {table} WHERE fingerprint = ? AND hash IN ({marks})"
         with _storage_errors(self._path):
             return dict(self._db.execute(query, (fingerprint, *hashes)).fetchall())
 

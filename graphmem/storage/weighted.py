@@ -19,7 +19,7 @@ from graphmem.storage.snapshot import Snapshot
 _POWER: Final = 4
 """A copy of a question leads by far where the walk begins: a smaller power leaves it among hits."""
 _LEAST: Final = 1e-6
-_SHARED: Final = ("vectors", "labels", "subjects", "dictionary", "edges", "facts")
+_SHARED: Final = ("vectors", "labels", "subjects", "dictionary", "edges", "facts", "sparse")
 
 
 def weigh_sources(whole: Snapshot, size: int) -> Snapshot:

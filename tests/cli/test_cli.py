@@ -191,6 +191,7 @@ def test_models_names_all_that_can_be_named():
 
 def test_models_fetch_says_where():
     assert "all-MiniLM-L6-v2" in run("models", "fetch").stdout
+    assert "splade-tiny" in run("models", "fetch", "--sparse").stdout
 
 
 def test_demo_shows_what_it_promises(tmp_path):
@@ -354,3 +355,15 @@ def test_the_advice_for_an_index_of_an_older_version(tmp_path):
     new = {"SOURCE": source, "NEW": tmp_path / "new"}
     run(*(new.get(word, word) for word in words))
     assert hits(tmp_path / "new") == found
+
+
+def test_learned_words_are_kept_and_used(tmp_path):
+    index = make_index(tmp_path)
+    before = json.loads(run("search", index, QUESTION, "--json").stdout)
+    kept = run("add", tmp_path / "films.jsonl", "--index", index, "--sparse")
+    assert "nothing new" not in kept.output
+    stats = json.loads(run("stats", index, "--json").stdout)
+    assert stats["learned_words"] > 40
+    after = json.loads(run("search", index, QUESTION, "--json").stdout)
+    assert after["route"] == before["route"] == "graph" and after["hits"] != before["hits"]
+    assert "whole" in run("verify", index, "--deep").stdout

@@ -74,8 +74,8 @@ _READING = (
 )
 # The options of a rehearsal (--dry-run) are those of the run: nothing is refused beside it.
 _WRITING = (
-    "--index --namespace --embedder --extractor --passage-tokens --sentences --workers --wait "
-    "--dry-run --json " + _READING
+    "--index --namespace --embedder --extractor --passage-tokens --sentences --sparse --workers "
+    "--wait --dry-run --json " + _READING
 )
 _CHOOSING = "--namespace --where --since --as-of"
 COUNT_ALWAYS = {
@@ -87,7 +87,7 @@ COUNT_ALWAYS = {
     "explain": f"-k --preset --no-rerank {_CHOOSING} --reranker --json",
     "stats": "--namespace --json",
     "models": "",
-    "models fetch": "",
+    "models fetch": "--sparse",
     "demo": "--index",
     "delete": f"--id --document {_CHOOSING} --wait --json",
     "compact": "--namespace --wait --json",

