@@ -82,6 +82,7 @@ SLOW = {
     "a head of a mail": lambda: list(mail.read(b"Subject: a\n " * 60_000)),
     "links of Org": lambda: list(org.read("[[" * 200_000)),
     "dates of Org": lambda: list(org.read("<2020-01-01 " * 60_000)),
+    "lines of dates of Org": lambda: list(org.read(("<2020-01-01 " * 1_600 + "\n") * 30)),
     "references of rst": lambda: list(rst.read("[a]_ " * 100_000)),
     "paths in a question": lambda: linked("../../x " * 6_000),
     "mails": lambda: list(mailbox.read(b"From a\nSubject: x\n" + b"From b\n" * 120_000)),

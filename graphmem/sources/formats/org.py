@@ -10,20 +10,23 @@ from orgparse.node import OrgRootNode
 from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, heading, join_blocks
 
-_LONGEST_LINE, _MOST_LINKS = 20_000, 500
-"""Characters of a line, and links begun and not ended: the parser takes the square of the time."""
+_LONGEST_LINE, _MOST_LINKS, _MOST_STAMPS = 20_000, 500, 100
+"""Characters of a line, and links, and time stamps in a line, that are begun and not ended: the
+parser takes the square of the time."""
 
 
 def read(text: str) -> Iterator[Content]:
     """One document; its title is that of #+TITLE. Drawers and time stamps of its planning go.
 
-    A text with a very long line, or full of links without an end, stays as it stands.
+    A text with a very long line, or full of links or time stamps without an end, stays as it stands.
 
     Raises:
         DataError: It cannot be read as Org.
     """
+    lines = text.split("\n")
     if (
-        max(map(len, text.split("\n"))) > _LONGEST_LINE
+        max(map(len, lines)) > _LONGEST_LINE
+        or max(part.count("<") for line in lines for part in line.split(">")) > _MOST_STAMPS
         or max(part.count("[[") for part in text.split("]")) > _MOST_LINKS
     ):
         yield Content(text)
