@@ -18,7 +18,7 @@ parser takes the square of the time."""
 def read(text: str) -> Iterator[Content]:
     """One document; its title is that of #+TITLE. Drawers and time stamps of its planning go.
 
-    A text with a very long line, or full of links or time stamps without an end, stays as it stands.
+    A text with a very long line, or full of links or dates without an end, stays as it stands.
 
     Raises:
         DataError: It cannot be read as Org.
