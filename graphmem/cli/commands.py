@@ -453,7 +453,7 @@ def models_command(context: click.Context) -> None:
 
 
 @models_command.command("fetch")
-@click.option("--sparse", is_flag=True, help="Those of --sparse instead.")
+@click.option("--sparse", is_flag=True, help="Those of learned words instead.")
 def fetch_command(sparse: bool) -> None:
     """Fetch the default embedder's weights now, rather than at first use.
 
