@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from graphmem.graph.entity_dictionary import Matches, TokenColumns, without_overlap
 
+_TIMES = 9  # as often at least has a word of a name a capital as it has none
 _NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -16,9 +17,9 @@ _NONE = np.zeros(0, dtype=np.int64)
 class SmallNames:
     """Places where a corpus has the words of a name in small letters, and how it writes the words.
 
-    There the name is meant where each of its words has a capital more often than not, all other
-    places taken together: no one writes of houses with a capital, so that a white house is not
-    the White House; fairweather is a name.
+    There the name is meant where each of its words has a capital nine times in ten, all other
+    places taken together: of houses and of rugby most is said without one, so that a white house is
+    not the White House; fairweather is a name.
     """
 
     _names: list[NDArray[np.int64]] = field(default_factory=lambda: [_NONE])
@@ -36,7 +37,7 @@ class SmallNames:
             passages: Row of the passage of each text, int64 [N].
         """
         words, place = np.unique(columns.hashes, return_inverse=True)
-        surplus = np.bincount(place, np.where(columns.marked, 1, -1), minlength=words.size)
+        surplus = np.bincount(place, np.where(columns.marked, 1, -_TIMES), minlength=words.size)
         self._written.append((words, surplus.astype(np.int64)))
         # Of names that begin at one place the longest; none that is part of a name found there.
         first = np.lexsort((-matches.small_lengths, matches.small_starts))
@@ -60,7 +61,7 @@ class SmallNames:
             return names, passages
         lengths, words = np.concatenate(self._lengths), np.concatenate(self._words)
         wanted, word = np.unique(words, return_inverse=True)
-        surplus = np.zeros(wanted.size, dtype=np.int64)  # capitals more than small letters
+        surplus = np.zeros(wanted.size, dtype=np.int64)  # capitals, less small letters weighed
         for known, more in self._written:
             at = np.minimum(np.searchsorted(known, wanted), known.size - 1)
             surplus += np.where(known[at] == wanted, more[at], 0)
@@ -69,7 +70,7 @@ class SmallNames:
         keys, own, times = np.unique(
             np.stack([names[of], word]), axis=1, return_inverse=True, return_counts=True
         )
-        is_name = surplus[keys[1]] + times > 0
+        is_name = surplus[keys[1]] + _TIMES * times > 0
         proper = np.ones(names.size, dtype=np.bool_)
         np.logical_and.at(proper, of, is_name[own.reshape(-1)])
         return names[proper], passages[proper]
