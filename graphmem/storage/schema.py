@@ -33,7 +33,8 @@ _LATER = (  # older stores of this format have no such tables
     """CREATE TABLE IF NOT EXISTS assembled (
   content TEXT NOT NULL, total TEXT NOT NULL, extractor TEXT NOT NULL, embedder TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS words (
-  hash TEXT, fingerprint TEXT, data BLOB NOT NULL, PRIMARY KEY (hash, fingerprint))""",
+  hash TEXT, fingerprint TEXT, data BLOB NOT NULL,
+  PRIMARY KEY (hash, fingerprint)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS passages_by_document ON passages (document)",
 )
 
