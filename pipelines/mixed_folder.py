@@ -101,11 +101,9 @@ def measured(documents: Path, index: Path, embedder: str) -> dict[str, Any]:
     passages = passages_of(index)
     named = left_out(report, documents)
     found, lost = look_up(index, {file: passages[file] for file in files if file in passages})
-    machine = environment()
     relative = {file: file.relative_to(documents).as_posix() for file in files}
     return {
-        "machine": f"{machine.cores_available} cores ({machine.cpu}), "
-        f"Python {platform.python_version()}",
+        "machine": machine(),
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),
         "indexed": sum(file in passages for file in files),
@@ -120,6 +118,12 @@ def measured(documents: Path, index: Path, embedder: str) -> dict[str, Any]:
         "lines_found": found,
         "lines_lost": lost,
     }
+
+
+def machine() -> str:
+    """The machine, for people."""
+    here = environment()
+    return f"{here.cores_available} cores ({here.cpu}), Python {platform.python_version()}"
 
 
 def gather(folder: Path, count: int) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -29,10 +28,9 @@ from random import Random
 from typing import Any
 
 from fuzz import bombs, changed_sample, samples
-from mixed_folder import left_out, passages_of
+from mixed_folder import left_out, machine, passages_of
 
 from graphmem import GraphMemory
-from graphmem.evaluation.runs.environment import environment
 from graphmem.sources.files import FILE_TYPES, read_records
 from graphmem.sources.options import ReadOptions
 
@@ -127,11 +125,9 @@ def measured(folder: Path, index: Path) -> dict[str, Any]:
         hits = GraphMemory.open(index).search(QUESTION, k=1).hits
         if not hits or hits[0].passage.text != GOOD:
             faults.append("the good note is not the first hit")
-    machine = environment()
     reasons = Counter(reason.split(":")[0][:60] for reason in named.values())
     return {
-        "machine": f"{machine.cores_available} cores ({machine.cpu}), "
-        f"Python {platform.python_version()}",
+        "machine": machine(),
         "files": len(files),
         "bytes": sum(path.stat().st_size for path in files),
         "read": sum(path in passages for path in files),

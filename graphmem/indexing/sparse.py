@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from graphmem.embedding.sparse import SparseEncoder, WordWeights, recorded_sparse
 from graphmem.errors import ModelError
 from graphmem.indexing.state import State
-from graphmem.indexing.workers import compute_batches
+from graphmem.indexing.workers import compute_texts
 from graphmem.protocols import Progress
 from graphmem.storage.rows import text_hash
 from graphmem.storage.store import Store
@@ -59,21 +60,15 @@ def weigh_missing(
     missing = store.missing_words(list(text_of), name)
     if missing and not compute:
         raise ModelError(f"learned words of {len(missing):,} texts are missing in the store")
-    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
-    tell(STAGE, 0, len(missing))
-    done = 0
-    results = compute_batches(
-        _weigh,
-        (None, encoder),
-        batches,
-        lambda batch: [text_of[digest] for digest in batch],
-        1 if len(missing) < _FEW else workers,
+    results = compute_texts(
+        *(_weigh, (None, encoder), text_of, missing, partial(tell, STAGE)),
+        size=BATCH,
+        few=_FEW,
+        workers=workers,
     )
     with closing(results):
         for batch, found in results:
             store.save_words(batch, name, found)
-            done += len(batch)
-            tell(STAGE, done, len(missing))
     return store.words_of(hashes, name)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding.checked import check_width, checked_vectors
-from graphmem.indexing.workers import compute_batches
+from graphmem.indexing.workers import compute_texts
 from graphmem.protocols import Embedder
 from graphmem.storage.store import Store
 
@@ -39,24 +39,18 @@ def embed_missing(
         StorageError: The store cannot be written.
     """
     missing = store.missing_vectors(list(text_of), embedder.fingerprint)
-    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
     width = store.width(embedder.fingerprint)
-    tell(0, len(missing))
-    done = 0
-    results = compute_batches(
-        _embed,
-        (None, embedder),
-        batches,
-        lambda batch: [text_of[digest] for digest in batch],
-        1 if len(missing) < _FEW else workers,
+    results = compute_texts(
+        *(_embed, (None, embedder), text_of, missing, tell),
+        size=BATCH,
+        few=_FEW,
+        workers=workers,
     )
     with closing(results):
         for batch, vectors in results:
             check_width(embedder, text_of[batch[0]], vectors, width)
             width = vectors.shape[1]
             store.save_vectors(batch, embedder.fingerprint, vectors)
-            done += len(batch)
-            tell(done, len(missing))
 
 
 def _embed(models: tuple[None, Embedder], texts: Sequence[str]) -> NDArray[np.float32]:

@@ -7,9 +7,9 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -53,6 +53,49 @@ def compute_batches(
     else:
         for batch in batches:
             yield batch, work(models, load(batch))
+
+
+def compute_texts(
+    work: Callable[[M, Sequence[str]], Result],
+    models: M,
+    text_of: Mapping[str, str],
+    missing: Sequence[str],
+    tell: Callable[[int, int], None],
+    *,
+    size: int,
+    few: int,
+    workers: int | None,
+) -> Generator[tuple[Sequence[str], Result], None, None]:
+    """Results of texts, batch by batch, each with the hashes of its texts.
+
+    Args:
+        work: As for `compute_batches`.
+        models: What it computes with.
+        text_of: Texts by their hashes.
+        missing: Hashes of those to compute.
+        tell: Told of every batch when it was taken: how many texts are done, of how many.
+        size: Texts of a batch.
+        few: Fewer texts are computed in this process.
+        workers: Processes for more; None is one for each core.
+
+    Raises:
+        GraphmemError: A worker process died.
+    """
+    batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+    tell(0, len(missing))
+    done = 0
+    results = compute_batches(
+        work,
+        models,
+        batches,
+        lambda batch: [text_of[digest] for digest in batch],
+        1 if len(missing) < few else workers,
+    )
+    with closing(results):
+        for batch, found in results:
+            yield batch, found
+            done += len(batch)
+            tell(done, len(missing))
 
 
 # What each worker process computes with, set when it starts.
