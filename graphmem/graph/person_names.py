@@ -74,10 +74,12 @@ _INSIDE = regex.compile(rf" {_NICK} ")
 _PART = rf"(?:\p{{Lu}}\.|{_WORD}|{_NICK}|{_PARTICLES}(?=[ ]))"
 _RUN = regex.compile(
     rf"(?<![\p{{L}}\p{{M}}\p{{N}}@._-])"
-    rf"(?:{_WORD}, (?:\p{{Lu}}\.[ ]?){{1,3}}(?![\p{{L}}\p{{M}}])|{_WORD}, {_WORD}(?: \p{{Lu}}\.)?"
+    rf"(?:{_WORD}, (?:\p{{Lu}}\.[ ]?){{1,3}}(?![\p{{L}}\p{{M}}])"
+    rf"|{_WORD}, {_WORD}(?: \p{{Lu}}\.)?(?![\p{{L}}\p{{M}}'’-]| (?:[Oo]f|[Aa]nd|&) )"
     rf"|(?:\p{{Lu}}\.|{_WORD})(?:[ ]?(?<=[ .]){_PART}){{1,8}})"
     rf"|(?<![\w.+-])\p{{Ll}}+(?:[._-]\p{{Ll}}+){{1,3}}\d{{0,4}}@[\w.-]+\w"
 )
+_ANY_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’.&-][\p{L}\p{M}\p{N}]+)*")
 _HANDLE = regex.compile(r"<?@?(?P<words>\p{L}+(?:[._-]\p{L}+){1,3})\d{0,4}(?:@[\w.-]+)?>?")
 _FIRST_LAST = regex.compile(rf"(?P<s>{_WORD}), (?P<g>\p{{Lu}}.*)")
 _INITIAL_IN_LIST = regex.compile(r"(?:\p{Lu}\.)+,")
@@ -160,7 +162,7 @@ def person_name(written: str) -> PersonName | None:
 def persons_named(question: str) -> Iterator[tuple[int, int, PersonName]]:
     """Where a question can name persons by two words or more: spans [start, end), and the names.
 
-    >>> question = "Who saw Ada Byron, and did B. King's dog?"
+    >>> question = "Who saw Ada Byron, and did B. King's dog, or Karl, Prince of Leiningen?"
     >>> [question[start:end] for start, end, _ in persons_named(question)]
     ['Ada Byron', 'B. King']
     """
@@ -172,6 +174,23 @@ def persons_named(question: str) -> Iterator[tuple[int, int, PersonName]]:
         if person:
             end = match.start() + match[0].index(written) + len(written)
             yield end - len(written), end, person
+
+
+def around(question: str, start: int, end: int) -> Iterator[str]:
+    """Longer pieces of a question with [start, end) inside, up to four words more on either side.
+
+    >>> list(around("Who saw Ada Byron's dog?", 8, 11))[:3]
+    ["Ada Byron's", 'Ada Byron', "Ada Byron's dog"]
+    """
+    words = [word.span() for word in _ANY_WORD.finditer(question)]
+    begins = [first for first, _ in words if first < start][:-5:-1]
+    ends = [last for _, last in words if last > end][:4]
+    for first in (start, *begins):
+        for last in (end, *ends) if first < start else ends:
+            piece = question[first:last]
+            yield piece
+            if piece.endswith(("'s", "’s")):
+                yield piece[:-2]
 
 
 def goes_on(text: str, start: int) -> bool:

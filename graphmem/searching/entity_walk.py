@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 import numpy as np
@@ -21,7 +21,7 @@ from graphmem.graph.entity_linking import (
     perhaps_mistyped,
 )
 from graphmem.graph.pagerank import entity_mass, passage_pagerank
-from graphmem.graph.person_names import PersonName, person_name, persons_named
+from graphmem.graph.person_names import PersonName, around, person_name, persons_named
 from graphmem.protocols import Embedder
 from graphmem.searching.asked_again import again_evidence, next_names, queries
 from graphmem.searching.candidates import Candidates
@@ -300,12 +300,11 @@ class NameSearcher:
 
     def _with_persons(self, question: str) -> str:
         """The question with persons called as the corpus calls them, where one alone fits."""
-        dictionary = self._snapshot.dictionary
+        knows = partial(self._snapshot.dictionary.knows, self._hasher)
         for start, end, person in reversed([*islice(persons_named(question), _PERSONS)]):
-            if not dictionary.knows(self._hasher, question[start:end]):
-                labels = self._bearers(person)
-                if len(labels) == 1:
-                    question = f"{question[:start]}{labels[0]}{question[end:]}"
+            labels = [] if knows(question[start:end]) else self._bearers(person)
+            if len(labels) == 1 and not any(map(knows, around(question, start, end))):
+                question = f"{question[:start]}{labels[0]}{question[end:]}"
         return question
 
     def _bearers(self, person: PersonName) -> list[str]:

@@ -232,6 +232,25 @@ def test_a_question_names_nobody_where_two_fit_or_none(tmp_path, known, asked):
     assert not linked[0].entities.size
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("The Ballad of Mary Jane Ashdown", "The Ballad of Mary Jane Ashdown"),
+        ("Ashdown, Mary Council House", "Ashdown, Mary Council House"),
+        ("Karl, Prince of Leiningen", "Karl, Prince Of Leiningen"),
+    ],
+)
+def test_a_person_in_a_longer_name_is_part_of_it(tmp_path, name, asked):
+    passages = [
+        Passage("1", "It was made in 1900 by hand.", name),
+        Passage("2", "Mary Ashdown and Prince Karl came."),
+    ]
+    retriever = index(tmp_path, passages)
+    linked = retriever.names.link([f"When was {asked}'s second version made?"])
+    snapshot = retriever.snapshot
+    assert [snapshot.labels[int(row)] for row in linked[0].entities] == [name]
+
+
 def test_words_in_small_letters_are_a_name_where_they_are_nothing_else(tmp_path):
     passages = [
         Passage("1", "He saw the White House and the Percival Fairweather house."),
