@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,7 @@ CHANGES = {
 }
 
 
-def changing_table(results: dict[str, Any]) -> str:
+def changing_table(results: dict[str, Any], part: str = "changing") -> str:
     """What a change costs at several sizes, beside assembling all anew.
 
     >>> times = {f"{name}_ms": 100 for name in CHANGES}
@@ -269,7 +270,7 @@ def changing_table(results: dict[str, Any]) -> str:
     | 9 | 100 ms | 100 ms | 100 ms | 100 ms | 100 ms | 1.5 s, 15 times the first |
     """
     lines = [["passages", *CHANGES.values(), "anew"], ["---"] * (2 + len(CHANGES))]
-    for r in results["changing"]:
+    for r in results[part]:
         cells = [f"{r[f'{name}_ms']} ms" for name in CHANGES]
         anew = f"{r['assemble_anew_seconds']:.1f} s, {r['ratio']:.0f} times the first"
         lines.append([f"{r['passages']:,}", *cells, anew])
@@ -426,6 +427,7 @@ TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "retrieval": (other_sets_table, RESULTS / "retrieval.json"),
     "benchmarks": (benchmark_table, RESULTS / "benchmarks.json"),
     "changing": (changing_table, RESULTS / "benchmarks.json"),
+    "growth": (partial(changing_table, part="growth"), RESULTS / "benchmarks.json"),
     "flooding": (flooding_table, RESULTS / "flooding.json"),
     "honest": (honest_table, RESULTS / "flooding.json"),
     "growing": (growing_table, RESULTS / "hard_setting.json"),
