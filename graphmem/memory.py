@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, cast, overload
+from typing import Any, Self, overload
 
 from graphmem.answering.chat_session import ChatSettings, Language
 from graphmem.answering.facade import Asking
@@ -632,13 +632,13 @@ class GraphMemory(Asking):
         if workers is not None and (not isinstance(workers, int) or workers < 1):
             raise ConfigError(f"workers must be 1 or more, or None, not {workers!r}")
         read = read or report or ReadReport()
-        given, paths = sorted_sources(sources)
-        both = cast("Sources", [*given, *paths])
-        passages = self._some(self._passages(both, passage_tokens, overlap, read, reading))
-        lenient = paths and not (reading and reading.strict)
+        before = read.files
+        passages = self._some(self._passages(sources, passage_tokens, overlap, read, reading))
         clashes = ReadReport()
 
         def refused(error: DataError) -> None:
+            if read.files == before or (reading and reading.strict):
+                raise error  # passages of a program, or all or nothing is wanted
             path, line, item = place_of(error.path)
             reason = f"{item}: {error.message}" if item else error.message
             clashes.skip_record(LeftOut(path, reason, error.hint, line))
@@ -660,7 +660,7 @@ class GraphMemory(Asking):
                 progress=progress,
                 max_failures=max_failures,
                 rule=rule,
-                refused=refused if lenient else None,
+                refused=refused,
                 timeout=timeout,
                 assemble=not self._batches,
             )

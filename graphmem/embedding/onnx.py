@@ -87,8 +87,7 @@ class OnnxEmbedder:
         Raises:
             ModelError: They cannot be fetched; says what to do.
         """
-        if self._path is None and not weights.MINILM.is_there:
-            weights.fetch(weights.MINILM, progress)
+        self._encoder.fetch(progress)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings only."""

@@ -100,8 +100,7 @@ class SparseEncoder:
         Raises:
             ModelError: They cannot be fetched; says what to do.
         """
-        if self._path is None and not weights.SPLADE.is_there:
-            weights.fetch(weights.SPLADE, progress)
+        self._encoder.fetch(progress)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings only."""

@@ -322,14 +322,14 @@ class Stack(Snapshot):
         return None
 
     @cached_property
+    def sparse(self) -> SparseIndex | None:
+        """Nor is one that keeps learned words."""
+        return None
+
+    @cached_property
     def sentences(self) -> SentenceColumns | None:
         """The sentences, None where the index does not keep them."""
         return _both(self.base.sentences, self.own.sentences)
-
-    @cached_property
-    def sparse(self) -> SparseIndex | None:
-        """Nor one that keeps learned words."""
-        return None
 
     def passage(self, row: int) -> Passage:
         """The passage of one row; those that are gone have one too."""

@@ -546,10 +546,7 @@ class Store:
 
     def missing_vectors(self, hashes: Sequence[str], fingerprint: str) -> list[str]:
         """Those of the hashes that have no vector of this embedder, in their order."""
-        known: set[str] = set()
-        for part in _parts(hashes):
-            known.update(self._results_of("vectors", part, fingerprint))
-        return [digest for digest in hashes if digest not in known]
+        return self._missing("vectors", hashes, fingerprint)
 
     def save_vectors(
         self, hashes: Sequence[str], fingerprint: str, vectors: NDArray[np.float32]
@@ -564,17 +561,12 @@ class Store:
 
     def vectors_of(self, hashes: Sequence[str], fingerprint: str) -> Iterator[NDArray[np.float32]]:
         """The vector of each hash, float32 [d], in the order of `hashes`; all must be there."""
-        for part in _parts(hashes):
-            found = self._results_of("vectors", part, fingerprint)
-            for digest in part:
-                yield np.frombuffer(found[digest], dtype="<f4")
+        for data in self._each("vectors", hashes, fingerprint):
+            yield np.frombuffer(data, dtype="<f4")
 
     def missing_words(self, hashes: Sequence[str], fingerprint: str) -> list[str]:
         """Those of the hashes whose learned words are not there, in their order."""
-        known: set[str] = set()
-        for part in _parts(hashes):
-            known.update(self._results_of("words", part, fingerprint))
-        return [digest for digest in hashes if digest not in known]
+        return self._missing("words", hashes, fingerprint)
 
     def save_words(
         self, hashes: Sequence[str], fingerprint: str, found: Sequence[WordWeights]
@@ -588,10 +580,19 @@ class Store:
 
     def words_of(self, hashes: Sequence[str], fingerprint: str) -> Iterator[WordWeights]:
         """The learned words of each hash, in the order of `hashes`; all must be there."""
+        return map(unpack_words, self._each("words", hashes, fingerprint))
+
+    def _missing(self, table: str, hashes: Sequence[str], fingerprint: str) -> list[str]:
+        known: set[str] = set()
         for part in _parts(hashes):
-            found = self._results_of("words", part, fingerprint)
+            known.update(self._results_of(table, part, fingerprint))
+        return [digest for digest in hashes if digest not in known]
+
+    def _each(self, table: str, hashes: Sequence[str], fingerprint: str) -> Iterator[bytes]:
+        for part in _parts(hashes):
+            found = self._results_of(table, part, fingerprint)
             for digest in part:
-                yield unpack_words(found[digest])
+                yield found[digest]
 
     def _results_of(self, table: str, hashes: Sequence[str], fingerprint: str) -> dict[str, bytes]:
         marks = ", ".join("?" * len(hashes))

@@ -1,10 +1,7 @@
 """Embedders of every kind."""
 
-import os
-from pathlib import Path
-
 import pytest
-from embedding_helpers import running_server
+from embedding_helpers import link_weights, running_server
 from tiny_models import make_tiny_model
 
 from graphmem.embedding import load_embedder, weights
@@ -42,10 +39,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def cache_with_weights(default_cache, cache):
     """A cache that holds the default model's files (linked, not copied), and no built graph."""
-    folder = cache / "models" / weights.MINILM.model
-    folder.mkdir(parents=True)
-    for name in weights.MINILM.files:
-        os.symlink(Path(default_cache) / "models" / weights.MINILM.model / name, folder / name)
+    link_weights(weights.MINILM, default_cache, cache)
     return cache
 
 

@@ -1,12 +1,21 @@
-"""A server that the embedding tests are made of."""
+"""What the embedding tests are made of: a server, and caches with weights."""
 
 import json
+import os
 import threading
 import time
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
+
+
+def link_weights(package, source, cache):
+    """Link the files of a model in one cache into another one."""
+    folder = cache / "models" / package.model
+    folder.mkdir(parents=True)
+    for name in package.files:
+        os.symlink(source / "models" / package.model / name, folder / name)
 
 
 class FakeServer:

@@ -1,11 +1,10 @@
 """Learned words: the numbers of the formula, the same alone and together, and what can go wrong."""
 
-import os
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
+from embedding_helpers import link_weights
 from safetensors.numpy import load_file, save_file
 from tiny_models import WORDS, make_tiny_model, weights_of_words
 
@@ -39,10 +38,7 @@ def splade_cache():
 @pytest.fixture
 def cache_with_splade(splade_cache, cache):
     """A cache that holds these files (linked, not copied), and no built graph."""
-    folder = cache / "models" / weights.SPLADE.model
-    folder.mkdir(parents=True)
-    for name in weights.SPLADE.files:
-        os.symlink(Path(splade_cache) / "models" / weights.SPLADE.model / name, folder / name)
+    link_weights(weights.SPLADE, splade_cache, cache)
     return cache
 
 
