@@ -146,7 +146,7 @@ def person_name(written: str) -> PersonName | None:
     if swapped := _FIRST_LAST.fullmatch(written):
         written = f"{swapped['g']} {swapped['s']}"
     pieces = _PIECES.findall(written)
-    if "".join(pieces).rstrip(".") != regex.sub(r"\s", "", written).rstrip("."):
+    if not pieces or "".join(pieces).rstrip(".") != regex.sub(r"\s", "", written).rstrip("."):
         return None
     words = [normalise_phrase(piece) for piece in pieces]
     titled = len(words) > 1 and words[0] in TITLES and len(words[0]) > 1
