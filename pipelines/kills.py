@@ -22,9 +22,9 @@ nothing, no file is left over in the index or beside it, the kept answers of the
 asked for again, and after compact no byte of a deleted text is there.
 
 A JSON object goes to standard output with --json, else lines for persons; --record keeps it in
-pipelines/results/kills.json, beside runs of other commands. The exit code is 1 where anything else
-was found. Calls are counted by a library that `cc` makes of faulty_calls.c (Linux); without `cc`
-children are killed by time alone.
+pipelines/results/kills.json, beside runs of other commands or with more children. The exit code is
+1 where anything else was found. Calls are counted by a library that `cc` makes of faulty_calls.c
+(Linux); without `cc` children are killed by time alone.
 """
 
 from __future__ import annotations
@@ -299,9 +299,14 @@ def main() -> int:
 
 
 def record(result: dict[str, Any]) -> None:
-    """Keep the figures of a run, in place of runs that tried no other commands than it did."""
+    """Keep the figures of a run, in place of runs that tried nothing else nor more."""
     runs = json.loads(RESULTS.read_text("utf-8"))
-    kept = [run for run in runs if run["commands"].keys() - result["commands"].keys()]
+    kept = [
+        run
+        for run in runs
+        if run["commands"].keys() - result["commands"].keys()
+        or any(run[count] > result[count] for count in ("kills", "failed_calls"))
+    ]
     RESULTS.write_text(json.dumps([*kept, result], indent=1) + "\n", encoding="utf-8")
 
 
