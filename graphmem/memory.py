@@ -24,7 +24,7 @@ from graphmem.base.layout import RESPONSES, STORE, index_folders, namespace_fold
 from graphmem.config import HippoRag2Config, SearchConfig, preset
 from graphmem.embedding.sparse import SETTING as SPARSE
 from graphmem.embedding.sparse import recorded_sparse
-from graphmem.errors import ConfigError, DataError
+from graphmem.errors import ConfigError, DataError, StorageError
 from graphmem.explaining.explain import Explanation, explain
 from graphmem.extraction import load_extractor
 from graphmem.extraction.estimate import Estimate
@@ -467,7 +467,9 @@ class GraphMemory(Asking):
         """Let many changes make one snapshot: searches see them when the batch ends.
 
         Every change is committed when its call returns, as ever: what ends a batch early, or kills
-        the process, loses none, and the next change brings the snapshot up to all.
+        the process, loses none, and the next change brings the snapshot up to all. Where the disk
+        or Ctrl-C ended it, searches see what was before it until then, so that the same batch, with
+        what it deletes, can be run again.
 
         Args:
             progress: Told of every stage, at the end.
@@ -486,11 +488,15 @@ class GraphMemory(Asking):
         2
         """
         self._batches += 1
+        stays = False
         try:
             yield
+        except (StorageError, KeyboardInterrupt):
+            stays = True
+            raise
         finally:
             self._batches -= 1
-            if not self._batches and (self.path / STORE).exists():
+            if not self._batches and not stays and (self.path / STORE).exists():
                 self.prepare(progress)
                 update_index(self.path, self._embedder, timeout=timeout, progress=progress)
                 self._forget_snapshot()

@@ -373,6 +373,25 @@ def mixed_folder_table(results: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
+def fuzz_table(runs: list[dict[str, Any]]) -> str:
+    """What was tried of each target, and how often something was found, over its runs.
+
+    >>> run = {"target": "texts", "cases": 1193, "findings": 1, "seconds": 90, "slowest": 7.4}
+    >>> print(fuzz_table([run, run]))
+    | target | seeds | cases | minutes | findings | longest case, s |
+    | --- | --- | --- | --- | --- | --- |
+    | `texts` | 2 | 2,386 | 3 | 2 | 7 |
+    """
+    lines = [["target", "seeds", "cases", "minutes", "findings", "longest case, s"], ["---"] * 6]
+    for target in dict.fromkeys(run["target"] for run in runs):
+        own = [run for run in runs if run["target"] == target]
+        cases, seconds, found = (sum(r[n] for r in own) for n in ("cases", "seconds", "findings"))
+        longest = max(run["slowest"] for run in own)
+        row = [len(own), f"{cases:,}", f"{seconds / 60:.0f}", found, f"{longest:.0f}"]
+        lines.append([f"`{target}`", *map(str, row)])
+    return _markdown(lines)
+
+
 def learned_words_table(results: dict[str, Any]) -> str:
     """Recall@2 / @5 / @10 without and with learned words, the gain at 5.
 
@@ -423,6 +442,7 @@ def learned_words_costs(results: dict[str, Any]) -> str:
 
 TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "baselines": (baselines_table, BASELINES),
+    "fuzz": (fuzz_table, RESULTS / "fuzz.json"),
     "ablation": (ablation_table, RESULTS / "ablation.json"),
     "retrieval": (other_sets_table, RESULTS / "retrieval.json"),
     "benchmarks": (benchmark_table, RESULTS / "benchmarks.json"),

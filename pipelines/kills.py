@@ -4,8 +4,8 @@
 
 A command (index, add, delete, compact, single adds that are told one by one, a batch, backup,
 restore, and add, delete and drop in a namespace) runs in a child that is forked when all is
-imported, on a copy of an index. Small indexes, one that is extended (`docs/guide/changing.md`), and
-one that a chat model extracts, which is scripted.
+imported, on a copy of an index: a small one, one that is extended (`docs/guide/changing.md`), one
+that a chat model extracts, and one that keeps learned words; these models are scripted.
 
 Half of the children are killed after a part of the time that the command takes undisturbed, half
 at the n-th call that writes below the folder that holds the index (of libc: what SQLite and numpy
@@ -22,9 +22,9 @@ nothing, no file is left over in the index or beside it, the kept answers of the
 asked for again, and after compact no byte of a deleted text is there.
 
 A JSON object goes to standard output with --json, else lines for persons; --record keeps it in
-pipelines/results/kills.json, beside runs of other commands. The exit code is 1 where anything else
-was found. Calls are counted by a library that `cc` makes of faulty_calls.c (Linux); without `cc`
-children are killed by time alone.
+pipelines/results/kills.json, beside runs of other commands or with more children. The exit code is
+1 where anything else was found. Calls are counted by a library that `cc` makes of faulty_calls.c
+(Linux); without `cc` children are killed by time alone.
 """
 
 from __future__ import annotations
@@ -47,13 +47,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+import zlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from tqdm import tqdm
 
 from graphmem import GraphMemory, Passage
@@ -69,9 +71,12 @@ from graphmem.base.layout import (
     namespace_folder,
     namespaces,
 )
+from graphmem.embedding import sparse
+from graphmem.embedding.sparse import WordWeights
 from graphmem.errors import ConfigError, DataError, GraphmemError, IndexNotFoundError
 from graphmem.indexing.extending import SMALLEST
 from graphmem.llm.scripted import ScriptedChat
+from graphmem.protocols import Progress
 from graphmem.storage.current import open_current
 from graphmem.storage.store import Store
 from graphmem.types import ChatRequest, Extraction
@@ -93,8 +98,8 @@ FAULTS: Final = {
     "EMFILE once": (errno.EMFILE, OPEN | READ, False),
 }
 """By name: the error, the calls that fail with it, and whether it stays."""
-WORLDS = ("small", 40, False), ("extended", SMALLEST, False), ("chat", 12, True)
-"""Name, number of passages, whether a chat model extracts."""
+WORLDS: Final = {"small": 40, "extended": SMALLEST, "chat": 12, "sparse": 40}
+"""Number of passages, by name."""
 TOWNS = ("Ostrava", "Turin", "Bergen", "Cádiz", "Lund", "Ghent", "Tartu")
 WORD = "harbour"
 """Of every passage, so that BM25 finds all."""
@@ -146,6 +151,23 @@ def passages(first: int, end: int, more: str = "") -> list[Passage]:
     ]
 
 
+class HashedWords:
+    """Weighs the words of texts by their hashes, at no cost."""
+
+    fingerprint = "kills:1"
+
+    def fetch(self, progress: Progress | None = None) -> None:
+        """Nothing is missing."""
+
+    def encode(self, texts: Sequence[str]) -> list[WordWeights]:
+        """Each word of a text once."""
+        return [self._weighed(text) for text in texts]
+
+    def _weighed(self, text: str) -> WordWeights:
+        words = np.unique([zlib.crc32(word.encode()) % 3000 for word in text.lower().split()])
+        return WordWeights(words.astype(np.int32), (1 + words % 7).astype(np.float32))
+
+
 @dataclass
 class Scenario:
     """A command, what it starts from, and how it ends undisturbed.
@@ -154,7 +176,7 @@ class Scenario:
         name: Of corpus and command.
         command: Changes a memory; tells what it has done by `tell`.
         template: An index as it is before, in a folder of its own; missing where there is none.
-        chat: Whether a chat model extracts.
+        world: What the index is like, a name of `WORLDS`.
         gone: Whether no byte of a deleted text may be left.
         namespace: The memory of the index that it changes; "" is the one without a name.
         saves: Whether it makes a backup.
@@ -171,7 +193,7 @@ class Scenario:
     name: str
     command: Command
     template: Path
-    chat: bool = False
+    world: str
     gone: bool = False
     namespace: str = ""
     saves: bool = False
@@ -224,6 +246,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help=f"keep the figures in {RESULTS}")
     arguments = parser.parse_args()
     counter = preload()
+    sparse.load_sparse = lambda spec: HashedWords()  # type: ignore[assignment]
     tqdm.set_lock(threading.RLock())  # its own is of all processes: a killed child would keep it
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -276,9 +299,14 @@ def main() -> int:
 
 
 def record(result: dict[str, Any]) -> None:
-    """Keep the figures of a run, in place of runs that tried no other commands than it did."""
+    """Keep the figures of a run, in place of runs that tried nothing else nor more."""
     runs = json.loads(RESULTS.read_text("utf-8"))
-    kept = [run for run in runs if run["commands"].keys() - result["commands"].keys()]
+    kept = [
+        run
+        for run in runs
+        if run["commands"].keys() - result["commands"].keys()
+        or any(run[count] > result[count] for count in ("kills", "failed_calls"))
+    ]
     RESULTS.write_text(json.dumps([*kept, result], indent=1) + "\n", encoding="utf-8")
 
 
@@ -313,8 +341,8 @@ def preload() -> ctypes.CDLL | None:
 
 def every_scenario(work: Path, only: Sequence[str]) -> Iterator[Scenario]:
     """All of them, on templates that are made here; without the worlds that `only` leaves out."""
-    for name, size, chat in WORLDS:
-        others = {other for other, _, _ in WORLDS} - {name}
+    for name, size in WORLDS.items():
+        others = WORLDS.keys() - {name}
         if all(part.partition(" ")[0] in others for part in only):
             continue
         folder = work / name
@@ -323,37 +351,37 @@ def every_scenario(work: Path, only: Sequence[str]) -> Iterator[Scenario]:
         fresh, edited = folder / "fresh.jsonl", folder / "edited.jsonl"
         for file in (fresh, edited):
             write_lines(file, base)
-        built = template(folder / "built", chat, [syncing(edited)])
+        built = template(folder / "built", name, [syncing(edited)])
         write_lines(edited, [*base[:2], *passages(2, 4, f" and {GONE}"), *base[7:], *new])
         late = passages(size, size + 6, f" and {GONE}")
         doomed = [passage.id for passage in late]
         parts = [adding(late), adding(passages(size + 6, size + 9)), deleting(doomed)]
-        deleted = template(folder / "deleted", chat, [syncing(fresh), *parts])
-        yield Scenario(f"{name} index", syncing(fresh), folder / "nothing", chat)
-        yield Scenario(f"{name} index again", syncing(edited), built, chat)
-        yield Scenario(f"{name} add", adding(new), built, chat)
+        deleted = template(folder / "deleted", name, [syncing(fresh), *parts])
+        yield Scenario(f"{name} index", syncing(fresh), folder / "nothing", name)
+        yield Scenario(f"{name} index again", syncing(edited), built, name)
+        yield Scenario(f"{name} add", adding(new), built, name)
         doomed = [passage.id for passage in base[3:8]]
-        yield Scenario(f"{name} delete", deleting(doomed), built, chat)
-        yield Scenario(f"{name} compact", compacting, deleted, chat, gone=True)
-        if not chat:
-            yield Scenario(f"{name} single adds", adding_each(new), built, chat)
-        yield Scenario(f"{name} batch", batching(new, doomed), built, chat, batch=True)
+        yield Scenario(f"{name} delete", deleting(doomed), built, name)
+        yield Scenario(f"{name} compact", compacting, deleted, name, gone=True)
+        if name != "chat":
+            yield Scenario(f"{name} single adds", adding_each(new), built, name)
+        yield Scenario(f"{name} batch", batching(new, doomed), built, name, batch=True)
         shared = folder / "shared"
         shutil.copytree(built, shared)
         few = passages(0, 9)
         for space in (ONE, OTHER):
-            template(namespace_folder(shared, space), chat, [adding(few)])
-        yield Scenario(f"{name} backup", saving, deleted, chat, saves=True)
-        yield Scenario(f"{name} backup of namespaces", saving, shared, chat, saves=True)
-        opened(deleted, chat)[0].backup(folder / SAVED)
-        yield Scenario(f"{name} restore", restoring(folder / SAVED), folder / "nothing", chat)
+            template(namespace_folder(shared, space), name, [adding(few)])
+        yield Scenario(f"{name} backup", saving, deleted, name, saves=True)
+        yield Scenario(f"{name} backup of namespaces", saving, shared, name, saves=True)
+        opened(deleted, name)[0].backup(folder / SAVED)
+        yield Scenario(f"{name} restore", restoring(folder / SAVED), folder / "nothing", name)
         for what, command, space in (
             ("first add", adding(new), "new"),
             ("add", adding(new), ONE),
             ("delete", deleting([passage.id for passage in few[3:6]]), ONE),
             ("drop", dropping, ONE),
         ):
-            yield Scenario(f"{name} namespace {what}", command, shared, chat, namespace=space)
+            yield Scenario(f"{name} namespace {what}", command, shared, name, namespace=space)
 
 
 def write_lines(file: Path, records: Sequence[Passage]) -> None:
@@ -422,18 +450,19 @@ def dropping(memory: GraphMemory, tell: Callable[[], object]) -> None:
     memory.drop()
 
 
-def opened(index: Path, chat: bool) -> tuple[GraphMemory, ScriptedChat]:
+def opened(index: Path, world: str) -> tuple[GraphMemory, ScriptedChat]:
     """An index, and the model that it asks."""
     model = ScriptedChat(answer)
-    if chat:
+    if world == "chat":
         return GraphMemory.open(index, embedder="hashing", extractor="llm", chat=model), model
-    return GraphMemory.open(index, embedder="hashing", extractor=Names()), model
+    words = world == "sparse"
+    return GraphMemory.open(index, embedder="hashing", extractor=Names(), sparse=words), model
 
 
-def template(index: Path, chat: bool, commands: Sequence[Command]) -> Path:
+def template(index: Path, world: str, commands: Sequence[Command]) -> Path:
     """An index after some commands."""
     for command in commands:
-        command(opened(index, chat)[0], lambda: None)
+        command(opened(index, world)[0], lambda: None)
     return index
 
 
@@ -455,7 +484,7 @@ def prepare(scenario: Scenario, run: Path, counter: ctypes.CDLL | None) -> None:
     def note() -> None:
         scenario.states.append(stored(index))
 
-    memory, _ = opened(index, scenario.chat)
+    memory, _ = opened(index, scenario.world)
     scenario.command(memory, note)
     if stored(index) != scenario.states[-1] or len(scenario.states) == 1:
         note()
@@ -545,7 +574,7 @@ def _child(
         counter.arm(os.fsencode(run), mask, nth, action, int(again))
     try:
         index = scenario.place(run / INDEX)
-        scenario.command(opened(index, scenario.chat)[0], lambda: os.write(writing, b"."))
+        scenario.command(opened(index, scenario.world)[0], lambda: os.write(writing, b"."))
     except GraphmemError as error:
         end = {"error": f"{type(error).__name__}: {error}", "kind": "graphmem"}
     except BaseException as error:  # noqa: BLE001  any other kind is what is looked for
@@ -607,27 +636,30 @@ def fail_all(
 ) -> dict[str, Any]:
     """Let each call of each command fail; how many children ran, and how many raised an error."""
     done: dict[str, Any] = {s.name: {"runs": 0, "raised": 0, "calls_tried": {}} for s in scenarios}
-    turns = [(scenario, fault) for scenario in scenarios for fault in FAULTS]
-    chance.shuffle(turns)  # so that of a time that is too short all commands have their share
-    for scenario, fault in turns:
+    turns = deque(
+        (scenario, fault, 1 + chance.randrange(min(every, scenario.calls[FAULTS[fault][1]] or 1)))
+        for scenario in scenarios
+        for fault in FAULTS
+    )
+    chance.shuffle(turns)
+    while turns and time.monotonic() < until:
+        scenario, fault, nth = turns.popleft()
         number, mask, again = FAULTS[fault]
-        nth = 1 + chance.randrange(every)
-        while time.monotonic() < until:
-            copied(scenario, run)
-            ended = disturbed(scenario, run, counter, mask, nth, number, again)
-            if ended.calls < nth and not ended.killed and ended.kind != "hangs":
-                break  # it ended without
-            count = done[scenario.name]
-            count["runs"] += 1
-            count["raised"] += bool(ended.error)
-            count["calls_tried"][fault] = nth
-            how = f"{scenario.name}, {fault} at call {nth}"
-            if ended.killed or (ended.error and ended.kind != "graphmem"):
-                findings.append(f"{how}: raised {ended.error or 'a signal'}")
-            if "\n" in ended.error:
-                findings.append(f"{how}: more than a line: {ended.error!r}")
-            findings += [f"{how}: {w}" for w in wrong(scenario, run, ended)]
-            nth += every
+        copied(scenario, run)
+        ended = disturbed(scenario, run, counter, mask, nth, number, again)
+        if ended.calls < nth and not ended.killed and ended.kind != "hangs":
+            continue  # it ended without
+        count = done[scenario.name]
+        count["runs"] += 1
+        count["raised"] += bool(ended.error)
+        count["calls_tried"][fault] = nth
+        how = f"{scenario.name}, {fault} at call {nth}"
+        if ended.killed or (ended.error and ended.kind != "graphmem"):
+            findings.append(f"{how}: raised {ended.error or 'a signal'}")
+        if "\n" in ended.error:
+            findings.append(f"{how}: more than a line: {ended.error!r}")
+        findings += [f"{how}: {w}" for w in wrong(scenario, run, ended)]
+        turns.append((scenario, fault, nth + every))  # each has its turn before one has two
     return done
 
 
@@ -661,7 +693,7 @@ def wrong_now(scenario: Scenario, run: Path, ended: Ended) -> Iterator[str]:
         allowed = [states[0], *allowed]
     if there not in allowed:
         yield f"{len(there)} passages in the snapshot are no committed state"
-    memory, _ = opened(index, scenario.chat)
+    memory, _ = opened(index, scenario.world)
     for preset in ("bm25", "default"):
         found = memory.search(f"Which {WORD}?", k=2 * len(there), preset=preset).hits
         ids = {(hit.passage.id, hit.passage.text) for hit in found}
@@ -692,7 +724,7 @@ def wrong_after(scenario: Scenario, run: Path, ended: Ended) -> Iterator[str]:
     """What does not hold after the command has run again."""
     index = scenario.place(run / INDEX)
     kept = answers(index)
-    memory, model = opened(index, scenario.chat)
+    memory, model = opened(index, scenario.world)
     try:
         scenario.command(memory, lambda: None)
     except GraphmemError as error:

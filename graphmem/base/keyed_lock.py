@@ -21,7 +21,7 @@ class KeyedLock:
     """A lock for every key: a byte of a file, which the system frees when its process ends.
 
     Threads of this process are told apart by locks of their own. Where the file cannot be made or
-    its file system has no locks, processes are not held back.
+    its file system has no locks, processes are not held back; a link is not followed.
 
     Args:
         file: Stays empty; its folder need not be there yet.
@@ -73,7 +73,8 @@ class KeyedLock:
     def _lock(self, place: int, take: bool) -> None:
         with self._guard:
             if self._descriptor is None:
-                self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
+                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+                self._descriptor = os.open(self._file, flags, 0o666)
                 weakref.finalize(self, os.close, self._descriptor)
             if sys.platform == "win32":
                 import msvcrt

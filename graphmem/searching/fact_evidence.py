@@ -54,8 +54,7 @@ def fact_evidence(
         return np.zeros((rows.size, len(FACT_FEATURES)), dtype=np.float32)
     candidate = np.repeat(np.arange(rows.size), np.diff(stated.indptr))
     distinct, fact = np.unique(stated.indices, return_inverse=True)
-    # Products by einsum, for the reasons given in retriever.py.
-    similarity = np.einsum("fd,d->f", facts.graph.fact_vectors[distinct], asked)
+    similarity = facts.fact_cosines(distinct, asked)
     crossing = _crossing_mass(facts, distinct, similarity, phrases, weights, damping)
     columns = []
     for values in (similarity, np.log(np.maximum(crossing, _LEAST_MASS))):

@@ -6,12 +6,14 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from graphmem.base.columns import Strings
+from graphmem.base.layout import FACTS
 from graphmem.config import HippoRag2Config, HippoRagConfig
 from graphmem.graph.fact_graph import (
     FactGraph,
@@ -23,6 +25,7 @@ from graphmem.graph.fact_graph import (
 )
 from graphmem.graph.pagerank import personalized_pagerank
 from graphmem.searching.seeds import min_max, top_rows
+from graphmem.storage.snapshot import require_cosines
 
 Vector = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -144,9 +147,18 @@ class FactSearcher:
         row = bisect_left(phrases, name)  # they are sorted
         return row if row < len(phrases) and phrases[row] == name else -1
 
+    def fact_cosines(self, facts: Rows | slice, vector: Vector) -> Vector:
+        """Cosine of facts with a question, float32 [f].
+
+        Raises:
+            StorageError: The vector of a fact is damaged.
+        """
+        found = np.einsum("fd,d->f", self.graph.fact_vectors[facts], vector)
+        return require_cosines(found, Path(FACTS, "fact_vectors.npy"))
+
     def best_facts(self, vector: Vector, count: int) -> tuple[Rows, Vector, Vector]:
         """The facts nearest to a question: rows, cosines, and cosines on the scale 0 to 1."""
-        cosines = np.einsum("fd,d->f", self.graph.fact_vectors, vector)
+        cosines = self.fact_cosines(slice(None), vector)
         rows = top_rows(cosines, count)
         return rows, cosines[rows], min_max(cosines, rows)
 
@@ -175,9 +187,15 @@ class FactSearcher:
         return Walk(self.adjacency, restart, preference, names, config.damping, config.tolerance)
 
     def nearest_phrases(self, vectors: Vector) -> Rows:
-        """The phrase nearest to each vector, int64 [a]."""
+        """The phrase nearest to each vector, int64 [a].
+
+        Raises:
+            StorageError: The vector of a phrase is damaged.
+        """
+        file = Path(FACTS, "phrase_vectors.npy")
         nearest = [
-            np.einsum("nd,d->n", self.graph.phrase_vectors, vector).argmax() for vector in vectors
+            require_cosines(np.einsum("nd,d->n", self.graph.phrase_vectors, vector), file).argmax()
+            for vector in vectors
         ]
         return np.array(nearest, dtype=np.int64)
 

@@ -11,12 +11,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import block_array, csr_array
 
+from graphmem.base.layout import SENTENCES
 from graphmem.config import LinearRagConfig
+from graphmem.embedding.checked import checked_vectors
 from graphmem.graph.entity_dictionary import TokenHasher
 from graphmem.graph.entity_linking import Linked
 from graphmem.protocols import Embedder
@@ -25,7 +28,7 @@ from graphmem.searching.searcher import Asked
 from graphmem.searching.seeds import min_max, top_rows
 from graphmem.searching.trace import GraphWalk, Trace
 from graphmem.storage.sentence_columns import Sentences, cut_sentences, find_entities
-from graphmem.storage.snapshot import Snapshot
+from graphmem.storage.snapshot import Snapshot, require_cosines
 
 Vector = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -146,6 +149,7 @@ class LinearSearcher:
         for passage in self._passages_of(entity, cosine, config.nearest_passages).tolist():
             sentences = read[passage]
             near = np.einsum("sd,d->s", sentences.vectors, vector)
+            require_cosines(near, Path(SENTENCES, "vectors.npy"))
             for number in sentences.holding(entity):
                 if (passage, number) not in used:
                     places.append((passage, number))
@@ -210,7 +214,7 @@ class LinearSearcher:
         if not missing:
             return read
         cuts = [cut_sentences(self._snapshot.passage(row)) for row in missing]
-        vectors = self._embedder.embed([sentence for cut in cuts for sentence in cut], "passage")
+        vectors = checked_vectors(self._embedder, [text for cut in cuts for text in cut])
         mentioned = [self._mentioned(row) for row in missing]
         named = find_entities(self._snapshot.dictionary, self._hasher, cuts, mentioned)
         embedded = {

@@ -33,7 +33,7 @@ from graphmem.searching.linearrag import LinearRagSearcher, LinearSearcher
 from graphmem.searching.searcher import NO_ROWS, Asked, DenseSearcher, Searcher
 from graphmem.searching.trace import Trace
 from graphmem.searching.word_search import FusionSearcher, LexicalSearcher
-from graphmem.storage.snapshot import Snapshot
+from graphmem.storage.snapshot import Snapshot, require_cosines
 from graphmem.storage.weighted import weigh_sources
 from graphmem.types import Hit, Passage, Ranking
 
@@ -229,7 +229,11 @@ class Retriever:
         return self._embed(names, "passage")
 
     def _cosines(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cosine of q questions with all passages, [q, P]."""
+        """Cosine of q questions with all passages, [q, P].
+
+        Raises:
+            StorageError: A vector of the index is damaged.
+        """
         # Pair by pair, not by one product of matrices: BLAS rounds that by its shape and by the
         # number of threads, and its threads fight with onnxruntime's over the cores (10 ms
         # against 0.1 at 2,000 passages).
@@ -239,8 +243,9 @@ class Retriever:
             step = _NEAR if len(vectors) > 1 else max(len(passages), 1)
             for start in range(0, len(passages), step):
                 near = slice(start, start + step)
-                np.vecdot(vectors[:, None], passages[None, near], out=cosines[:, near])
-            found.append(cosines)
+                with np.errstate(over="ignore", invalid="ignore"):  # told below
+                    np.vecdot(vectors[:, None], passages[None, near], out=cosines[:, near])
+            found.append(require_cosines(cosines, self.snapshot.folder / "vectors.npy"))
         every = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
         rows = self.snapshot.vectors.rows
         return every if rows is None else every[:, rows]

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,11 @@ FORMAT = 6
 _OWN_WORDS = 8  # a text of so many tells what it is without its title
 BASE = "base"
 """What the manifest of an extension calls the name of the snapshot that it extends."""
+_COUNTS: Final = ("entities", "passages", "terms", "missing", "failed")
+_NO_WORDS: Final = frozenset({"format", "files", *_COUNTS})
+_MADE_WITH: Final = frozenset({"extractor", "embedder"})
+"""What a manifest counts, what else in it is no word, and which words each has."""
+_MOST_COSINE: Final = 1.01  # rounded
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
@@ -279,10 +284,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(read_plain(file).decode("utf-8"))
         found = manifest.get("format")
-        counts = [manifest.get(name) for name in ("entities", "passages")]
-        counts.append(manifest.get("terms", 0))
+        words = {name: said for name, said in manifest.items() if name not in _NO_WORDS}
+        counts = [manifest.get(name) for name in _COUNTS[:2]]
+        counts += [manifest.get(name, 0) for name in _COUNTS[2:]]
         files = manifest.get("files", {})
         sizes = [entry["bytes"] for entry in files.values()]
+        int(manifest.get("pack", "1"))
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
         raise damaged(file) from error
     if found != FORMAT:
@@ -292,7 +299,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "nothing again"
         )
     numbers = all(isinstance(number, int) for number in counts + sizes)
-    if not sizes or not numbers or not all(map(is_column, files)):
+    said = words.keys() >= _MADE_WITH and all(isinstance(word, str) for word in words.values())
+    if not sizes or not numbers or not said or not all(map(is_column, files)):
         raise damaged(file)
     return manifest
 
@@ -410,6 +418,17 @@ def record(passage: Passage) -> str:
         "metadata": dict(passage.metadata),
     }
     return json.dumps(fields, ensure_ascii=False, sort_keys=True)
+
+
+def require_cosines(found: NDArray[np.float32], file: Path) -> NDArray[np.float32]:
+    """Products of vectors of length 1 with those that a file has; no others are searched by.
+
+    Raises:
+        StorageError: They are no cosines: a vector of the file is damaged.
+    """
+    if not (np.abs(found) <= _MOST_COSINE).all():
+        raise damaged(file)
+    return found
 
 
 def damaged(file: Path) -> StorageError:

@@ -188,6 +188,27 @@ def test_a_batch_that_was_killed_after_a_delete_goes_on(make, tmp_path, monkeypa
     assert "p4" in found_ids(begun)
 
 
+@pytest.mark.parametrize("error", [StorageError("the disk is full"), KeyboardInterrupt()])
+def test_a_batch_that_the_disk_or_ctrl_c_ended_after_a_delete_goes_on(make, tmp_path, error):
+    def change(memory, error=None):
+        with memory.batch():
+            memory.add(Passage("p9", "A guide to Gladiator."))
+            memory.delete("p4")
+            if error:
+                raise error
+            memory.add(Passage("p10", "Dunlin bread."))
+
+    for name in ("ended", "calm"):
+        make(tmp_path / name).add(TINY)
+    change(make(tmp_path / "calm"))
+    memory = make(tmp_path / "ended")
+    with pytest.raises(type(error)):
+        change(memory, error)
+    assert "p4" in found_ids(memory) and memory.verify().behind
+    change(memory)
+    assert snapshot_bytes(memory.path) == snapshot_bytes(tmp_path / "calm")
+
+
 def space(tmp_path, name="alice"):
     return GraphMemory.open(tmp_path / "i", embedder="hashing", namespace=name)
 

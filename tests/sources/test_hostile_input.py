@@ -17,6 +17,7 @@ from worlds import live_snapshot
 
 from graphmem import GraphMemory, Passage
 from graphmem.answering.reader import Reader
+from graphmem.base.keyed_lock import KeyedLock
 from graphmem.base.text import invisible_spans as invisible
 from graphmem.base.text import tokens
 from graphmem.errors import GraphmemError, StorageError
@@ -29,6 +30,7 @@ from graphmem.llm.scripted import ScriptedChat
 from graphmem.llm.structured_output import parse_object, visible, without_thoughts
 from graphmem.sources.files import read_records
 from graphmem.sources.formats import epub, html, mail, mailbox, org, rst, tex
+from graphmem.sources.formats.line_places import line_places
 from graphmem.sources.markup import read
 from graphmem.sources.options import ReadOptions, ReadReport
 from graphmem.storage.store import Store
@@ -49,6 +51,10 @@ def from_prose(text):
 def linked(question):
     graph = assemble_graph(PASSAGES, [Extraction(("Ridley Scott",)) for _ in PASSAGES])
     return link_questions(graph.dictionary, TokenHasher(), [question])
+
+
+ORG = "* Ada\n" + "* Bridges of Turin\n" * 100_000
+LINE = "Ada" + " wrote" * 500_000
 
 
 def book(package):
@@ -85,6 +91,8 @@ SLOW = {
     "lines of dates of Org": lambda: list(org.read(("<2020-01-01 " * 1_600 + "\n") * 30)),
     "references of rst": lambda: list(rst.read("[a]_ " * 100_000)),
     "paths in a question": lambda: linked("../../x " * 6_000),
+    "lines that a text has too": lambda: line_places(ORG, ORG.replace("* ", "")),
+    "words of a line": lambda: line_places(f"<p>{LINE}", LINE),
     "mails": lambda: list(mailbox.read(b"From a\nSubject: x\n" + b"From b\n" * 120_000)),
 }  # fmt: skip
 
@@ -235,6 +243,69 @@ def test_files_of_an_index_are_files_in_it(index):
     (live / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(StorageError, match="damaged"):
         GraphMemory.open(index).search("Alien")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"embedder": None}, {"extractor": 7}, {"failed": "x"}, {"pack": "x"}, {"content": []}, None],
+)
+def test_a_manifest_that_lacks_a_word_or_has_another_kind_is_told(index, change):
+    file = live_snapshot(index) / "manifest.json"
+    said = json.loads(file.read_text())
+    if change is None:
+        del said["embedder"]
+    file.write_text(json.dumps({**said, **(change or {})}))
+    memory = GraphMemory.open(index, embedder="hashing")
+    for use in (memory.stats, memory.failures, lambda: memory.search("Alien")):
+        with pytest.raises(StorageError, match="missing or damaged"):
+            use()
+    assert memory.add(PASSAGES, workers=1).passages == len(PASSAGES)
+    assert memory.search("Alien").hits and memory.verify(deep=True).problems == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38, -7])
+def test_vectors_that_are_none_are_told_and_made_anew(index, value):
+    vectors = np.load(live_snapshot(index) / "vectors.npy")
+    vectors[1] = value
+    put(index, "vectors", vectors)
+    memory = GraphMemory.open(index, embedder="hashing")
+    for preset in ("default", "dense", "rrf", "linearrag"):
+        with pytest.raises(StorageError, match=r"vectors\.npy: missing or damaged"):
+            memory.search("Who is Ridley Scott?", preset=preset)
+    memory.repair()
+    assert memory.verify(deep=True).problems == []
+    assert memory.search("Who is Ridley Scott?").hits
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        ("sentences/vectors", "linearrag"),
+        ("facts/fact_vectors", "default"),
+        ("facts/fact_vectors", "hipporag2"),
+        ("facts/phrase_vectors", "hipporag"),
+    ],
+)
+def test_vectors_of_sentences_and_facts_that_are_none_are_told(tmp_path, name, preset):
+    answer = {"entities": ["Ridley Scott"], "triples": [["Ridley Scott", "made", "Alien"]]}
+    chat = ScriptedChat(lambda request: json.dumps(answer))
+    options = {"embedder": "hashing", "extractor": "llm", "chat": chat, "sentences": True}
+    memory = GraphMemory.open(tmp_path / "i", **options)
+    memory.add(PASSAGES, workers=1)
+    question = "Where was Ridley Scott born?"
+    assert memory.search(question, preset=preset).hits
+    vectors = np.load(live_snapshot(tmp_path / "i") / f"{name}.npy")
+    put(tmp_path / "i", name, np.full_like(vectors, np.nan))
+    with pytest.raises(StorageError, match=f"{name}.npy: missing or damaged"):
+        GraphMemory.open(tmp_path / "i", **options).search(question, preset=preset)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed")
+def test_a_lock_of_answers_that_is_a_link_makes_nothing_elsewhere(tmp_path):
+    (tmp_path / "x.lock").symlink_to(tmp_path / "elsewhere")
+    with KeyedLock(tmp_path / "x.lock").holding("a key"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")

@@ -18,6 +18,8 @@ from graphmem.storage.current import open_current, write_snapshot
 from graphmem.storage.rows import row_key
 from graphmem.types import Passage
 
+MADE_WITH = {"content": "c", "extractor": "x", "embedder": "e"}
+
 
 @pytest.fixture
 def write(tmp_path):
@@ -26,7 +28,7 @@ def write(tmp_path):
     def write(passages=TINY, names=TINY_NAMES, index=tmp_path, dimensions=4):
         graph = assemble_graph(passages, ScriptedExtractor(names).extract(passages))
         vectors = np.eye(len(passages), dimensions, dtype=np.float32)
-        write_snapshot(index, graph, passages, iter(vectors), {"content": "c", "embedder": "e"})
+        write_snapshot(index, graph, passages, iter(vectors), MADE_WITH)
         return index
 
     return write

@@ -31,19 +31,24 @@ def line_places(source: str, text: str) -> Places:
         return []
     theirs = [(found[0], found.start()) for found in _WORD.finditer(source)]
     ours = [(found[0], found.start()) for found in _WORD.finditer(text)]
-    ends = [at for at, char in enumerate(source) if char == "\n"]
+    ends, breaks = _breaks(source), _breaks(text)
     places: list[tuple[int, dict[str, Any]]] = []
-    said = 0, 0  # the last line that was said, and where in the text
+    shift = 0  # by how many lines source and text differ, as was said last
     for here, there in _matched(ours, theirs):
         at = ours[here][1]
-        start = text.rfind("\n", 0, at) + 1
+        row = bisect_left(breaks, at)
+        start = breaks[row - 1] + 1 if row else 0
         if here == 0 or ours[here - 1][1] < start:  # the line's first word: marks before it too
             at = start
         line = bisect_right(ends, theirs[there][1]) + 1
-        if not places or line != said[0] + text.count("\n", said[1], at):
+        if not places or line - row != shift:
             places.append((at, {"line": line}))
-            said = line, at
+            shift = line - row
     return places
+
+
+def _breaks(text: str) -> list[int]:
+    return [at for at, char in enumerate(text) if char == "\n"]
 
 
 def _matched(
