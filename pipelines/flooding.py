@@ -76,6 +76,10 @@ class Target:
         """The rarest name of each question that names something."""
         return [names[0] for names in self.named if names]
 
+    def names(self, questions: int) -> list[str]:
+        """The names of the first questions, each once."""
+        return list(dict.fromkeys(name for names in self.named[:questions] for name in names))
+
 
 def frequent_names(target: Target) -> list[str]:
     """One passage of the 200 most frequent names."""
@@ -83,9 +87,21 @@ def frequent_names(target: Target) -> list[str]:
 
 
 def names_of_questions(target: Target) -> list[str]:
-    """One passage of the names of 50 questions."""
-    names = dict.fromkeys(name for names in target.named[:50] for name in names)
-    return [", ".join(names) + "."]
+    """One passage of the names of 50 questions; a text is cut where the embedder's window ends."""
+    return [", ".join(target.names(50)) + "."]
+
+
+def names_in_sentences(target: Target) -> list[str]:
+    """The same, two in a sentence."""
+    names = target.names(50)
+    pairs = zip(names[::2], names[1::2], strict=False)
+    verbs = ("met", "wrote about", "left", "knew", "saw")
+    return [" ".join(f"{a} {verbs[i % 5]} {b}." for i, (a, b) in enumerate(pairs))]
+
+
+def names_of_all(target: Target) -> list[str]:
+    """One passage of the names of all questions."""
+    return [", ".join(target.names(len(target.named))) + "."]
 
 
 def main_names(target: Target) -> list[tuple[str, str]]:
@@ -130,6 +146,8 @@ FLOODS: Final[Mapping[str, Callable[[Target], Sequence[str | tuple[str, str]]]]]
     for function in (
         frequent_names,
         names_of_questions,
+        names_in_sentences,
+        names_of_all,
         main_names,
         main_names_untitled,
         main_names_fluent,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.graph.entity_graph import ContextGraph, entries_of_rows
+
+_LONE: Final = 10
+"""Lone names in a passage that relates what it names: one in a hundred has more."""
+_RARE: Final = 10  # passages; a name of more stands somewhere beside another one
+_COMMON: Final = 0.01  # share of passages; a name of as many and _RARE more relates nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +78,39 @@ def shared_entities(
     edges = graph.shared_transposed
     counts, places = entries_of_rows(edges.indptr, rows)
     return np.repeat(np.arange(rows.size), counts), edges.indices[places]
+
+
+def lists(
+    graph: ContextGraph,
+    df: NDArray[np.int32],
+    rows: NDArray[np.int64],
+    place: NDArray[np.int64],
+    entity: NDArray[np.int32],
+) -> NDArray[np.bool_]:
+    """Which passages list names that have nothing to do with each other, bool [n].
+
+    A rare name is lone in a passage where no other passage has it and another name of this one.
+    Texts about something have few of these; one that was stuffed with names has many. A passage
+    that shares more than so many names is its copy, and relates none of them.
+
+    Args:
+        graph: The graph.
+        df: Number of passages of every entity, int32 [E].
+        rows: n passages.
+        place: Of the pairs that are `shared_entities` of these, int64 [m].
+        entity: int32 [m].
+    """
+    rare = df[entity] <= _RARE
+    many = np.bincount(place[rare], minlength=rows.size) > _LONE
+    looked = many[place] & (df[entity] <= _RARE + _COMMON * graph.weights.shape[1])
+    place, entity, rare = place[looked], entity[looked], rare[looked]
+    if not place.size:
+        return many
+    counts, places = entries_of_rows(graph.shared.indptr, entity.astype(np.int64))
+    lister, other = np.repeat(place, counts), graph.shared.indices[places]
+    both = lister * np.int64(graph.weights.shape[1]) + other
+    _, pair, names = np.unique(both, return_inverse=True, return_counts=True)
+    relates = (names[pair] > 1) & (names[pair] <= _LONE) & (other != rows[lister])
+    lone = rare & ~np.logical_or.reduceat(relates, np.cumsum(counts) - counts)
+    listed: NDArray[np.bool_] = np.bincount(place[lone], minlength=rows.size) > _LONE
+    return listed

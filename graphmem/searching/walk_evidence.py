@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.graph.entity_graph import ContextGraph
-from graphmem.searching.candidates import Candidates, holds, shared_entities
+from graphmem.searching.candidates import Candidates, holds, lists, shared_entities
 
 WALK_FEATURES: Final = (
     "walk",  # log of the mass, divided by the largest
@@ -66,7 +66,8 @@ def walk_evidence(
     log_subject[candidates.subjects < 0] = _FIRST
     place, entity = shared_entities(graph, candidates.rows)
     idf = np.log1p(graph.weights.shape[1] / df[entity]).astype(np.float32)
-    mentions = _mentions(place, entity, candidates.subjects)
+    told = ~lists(graph, df, candidates.rows, place, entity)[place]
+    mentions = _mentions(place[told], entity[told], candidates.subjects)
     by_rank = 1 / (1 + np.arange(n, dtype=np.float32))
     by_rank[10:] = 0
     similarity = np.einsum("nd,d->n", candidates.vectors, candidates.vectors.sum(axis=0))
