@@ -50,6 +50,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import click
+from bm25s.stopwords import STOPWORDS_EN_PLUS
 from kills import Names
 from kills import passages as numbered
 
@@ -77,7 +78,8 @@ MOST_MEMORY = 1536 << 20
 LIMIT = 8 << 30
 """Address space of the process that tries the cases: a bomb must not take the machine."""
 PATIENCE, LONGEST = 20.0, 120.0
-"""Seconds of the processor after which a case is interrupted; of the clock, and it is killed."""
+"""Seconds of the processor after which a case of up to SMALL bytes is interrupted, a larger one in
+proportion; of the clock, and it is killed."""
 
 Case = tuple[str, int, Callable[[], object]]
 """What is tried, for people; bytes of the input; and how."""
@@ -100,13 +102,19 @@ ODD = (
     *("../../x", "/etc/passwd", "A. B. C. ", "Ada Byron ", '"', "'", "`", "<", "[[", "{{", "\\"),
 )
 
+PLAIN = (
+    *STOPWORDS_EN_PLUS,
+    *("Dr", "Jr", "III", "M.D", "A.", "van", "O'Neil", "ada.byron", "Ada", "Byron", "Alien"),
+    *("1979", "3 May", '"Bo', "(Bo", "prince", "film", "USA", "iPhone", "Ridley Scott"),
+)
+
 
 def odd_text(random: Random, longest: int) -> str:
     """Characters of any script, words, controls and runs."""
     parts: list[str] = []
     size, wanted = 0, int(longest ** random.random()) + 1
     while size < wanted:
-        match random.randrange(6):
+        match random.randrange(7):
             case 0:
                 part = chr(random.randrange(0x110000))
             case 1:
@@ -117,11 +125,23 @@ def odd_text(random: Random, longest: int) -> str:
                 part = random.choice(ODD) * random.randrange(1, 1 + wanted // 2)
             case 4:
                 part = random.choice(PASSAGES).text[random.randrange(20) :]
+            case 5:
+                part = plain_words(random)
             case _:
                 part = random.choice((" ", ", ", ". ", " Ada ", "a", "1", "-"))
         parts.append(part)
         size += len(part)
     return "".join(parts)[:longest]
+
+
+def plain_words(random: Random) -> str:
+    """Words as people type them, with any capitals: names, and what questions are made of."""
+    words = [
+        random.choice((str.title, str.title, str.lower, str.upper, str))(random.choice(PLAIN))
+        + random.choice(("", "", "", ",", ".", "?", "'s", "-", '"', ")"))
+        for _ in range(random.randrange(1, 9))
+    ]
+    return " ".join(words) + " "
 
 
 def mutated(random: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
@@ -927,7 +947,7 @@ class TooSlow(BaseException):
 
 
 def _interrupt(*_: object) -> None:
-    raise TooSlow(f"more than {PATIENCE:.0f} s")
+    raise TooSlow(f"more than {PATIENCE:.0f} s a MB")
 
 
 class Guard:
@@ -1017,7 +1037,7 @@ def tried(target: str, seed: int, number: int, root: Path, guard: Guard) -> dict
     before, begun = peak(), time.process_time()
     with guard.watching(folder):
         try:
-            signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+            signal.setitimer(signal.ITIMER_PROF, PATIENCE * max(1, size / SMALL))
             run()
             signal.setitimer(signal.ITIMER_PROF, 0)
         except GraphmemError:
