@@ -14,7 +14,7 @@ from graphmem.embedding.bert_graph import BertShape, pooled
 from graphmem.embedding.e5_vectors import e5_centre, known_e5_vector
 from graphmem.embedding.encoder import Published
 from graphmem.embedding.model_folder import ModelSettings
-from graphmem.embedding.onnx import Fetched
+from graphmem.embedding.onnx import FetchedModel
 from graphmem.embedding.quantised_file import read_quantised_tensors, read_quantised_tokenizer
 
 _FILE = "e5-small-q4.bin"
@@ -30,7 +30,7 @@ def _nearness(states: NDArray[np.float32]) -> float:
     return float(pooled(states, "mean")[0] @ known_e5_vector())
 
 
-E5_SMALL = Fetched(
+E5_SMALL = FetchedModel(
     "e5-small",
     _SETTINGS,
     Published(

@@ -40,7 +40,7 @@ PUBLISHED = Published(weights.MINILM, _nearness, {"fp32": 0.9999, "int8": 0.98})
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedModel:
     """An embedder that is fetched.
 
     Attributes:
@@ -61,10 +61,10 @@ class Fetched:
         return fetched, (self.spec,)
 
 
-MINILM = Fetched("default", DEFAULT, PUBLISHED)
+MINILM = FetchedModel("default", DEFAULT, PUBLISHED)
 
 
-def fetched(spec: str) -> Fetched:
+def fetched(spec: str) -> FetchedModel:
     """An embedder that is fetched, by name: "default" or "e5-small"."""
     if spec == MINILM.spec:
         return MINILM
@@ -87,7 +87,7 @@ class OnnxEmbedder:
 
     def __init__(
         self,
-        model: str | Path | Fetched = MINILM,
+        model: str | Path | FetchedModel = MINILM,
         *,
         precision: Precision = "fp32",
         threads: int | None = None,
@@ -99,7 +99,7 @@ class OnnxEmbedder:
         """
         if precision not in ("fp32", "int8"):
             raise ConfigError(f"precision must be fp32 or int8, not {precision!r}")
-        if isinstance(model, Fetched) and precision not in model.published.least:
+        if isinstance(model, FetchedModel) and precision not in model.published.least:
             raise ConfigError(f"{model.settings.name} comes in no precision {precision!r}")
         if threads is not None and threads < 1:
             raise ConfigError(f"threads must be positive, not {threads}")
@@ -177,5 +177,5 @@ class OnnxEmbedder:
         return vectors if self._centre is None else unit(vectors - self._centre)
 
 
-def _rebuild(model: Path | Fetched, precision: Precision, threads: int | None) -> OnnxEmbedder:
+def _rebuild(model: Path | FetchedModel, precision: Precision, threads: int | None) -> OnnxEmbedder:
     return OnnxEmbedder(model, precision=precision, threads=threads)

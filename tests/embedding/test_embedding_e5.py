@@ -153,7 +153,9 @@ def test_a_vector_depends_on_its_own_text_only(model):
 
 
 def test_questions_find_passages_of_other_languages(model):
-    passages = model.embed(["漁師は船を売った。", "パン屋は朝パンを焼いた。", "医者は海岸に引っ越した。"])
+    passages = model.embed(
+        ["漁師は船を売った。", "パン屋は朝パンを焼いた。", "医者は海岸に引っ越した。"]
+    )
     questions = model.embed(
         ["Wer gab sein Boot her?", "Who baked in the morning?", "Qui a déménagé ?"], "question"
     )
