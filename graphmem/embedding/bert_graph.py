@@ -1,4 +1,4 @@
-"""A BERT encoder as an ONNX graph of onnxruntime's fused operators, built from safetensors.
+"""A BERT encoder as an ONNX graph of onnxruntime's fused operators, built from its weights.
 
 The graph takes the token ids of texts of one length, without padding: there is no mask to apply,
 and pooling is a plain mean or the first row. It is done outside the graph (`pooled`), where the
@@ -20,6 +20,8 @@ from graphmem.errors import ModelError
 
 Pooling = Literal["mean", "cls", "classifier", "words"]
 Precision = Literal["fp32", "int8"]
+Tensors = Iterator[tuple[str, NDArray[np.float32]]]
+"""The weights of a model by name."""
 
 GRAPH_VERSION = 2
 """To be raised when the graph built from the same weights changes."""
@@ -181,10 +183,13 @@ class _Graph:
         return self.node("SkipLayerNormalization", inputs, [f"{name}.sum"], _FUSED, epsilon=epsilon)
 
 
-def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def read_tensors(weights: Path) -> Tensors:
     """The model's tensors as float32, the encoder's under BertModel's names whatever the prefix.
 
     TensorFlow's names of a normalisation's weight and bias, gamma and beta, stand for these.
+
+    Raises:
+        ModelError: They cannot be read or are not those of such an encoder.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -210,7 +215,7 @@ def _read_tensors(weights: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         raise ModelError(f"{weights}: unreadable weights ({error})") from error
 
 
-def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") -> Any:
+def build_graph(tensors: Tensors, shape: BertShape, precision: Precision = "fp32") -> Any:
     """The encoder as an `onnx.ModelProto`: `ids` int32 [b, n] -> states float32 [b, n, d].
 
     With pooling "words" it gives the greatest logit of each of V words over the tokens, [b, V].
@@ -222,12 +227,17 @@ def build_graph(weights: Path, shape: BertShape, precision: Precision = "fp32") 
     activations with one scale measured as they pass, so that only b = 1 is independent of
     neighbours.
 
+    Args:
+        tensors: Its weights by BertModel's names, read as they are taken.
+        shape: Its sizes.
+        precision: Of its products.
+
     Raises:
         ModelError: The weights cannot be read or are not those of such an encoder.
     """
     from onnx import TensorProto, helper
 
-    graph = _Graph(dict(_read_tensors(weights)), precision)
+    graph = _Graph(dict(tensors), precision)
     x, names = graph.embedded(shape)
     for i in range(shape.layers):
         layer = f"encoder.layer.{i}"

