@@ -48,6 +48,12 @@ def test_the_score_is_the_mass_of_the_walk(tiny, tiny_snapshot):
     assert restart.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_a_name_after_a_hundred_thousand_characters_is_none(tiny):
+    before, after = ("word " * count + HOPS for count in (19_000, 21_000))
+    found = [search(tiny, question).entities for question in (before, after)]
+    assert found == [("Alien",), ()]
+
+
 def test_what_is_asked_about_a_name_pulls_the_walk(tmp_path, make):
     memory = make(tmp_path / "words", ("Oda",))
     memory.add(
