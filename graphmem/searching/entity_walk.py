@@ -43,7 +43,6 @@ from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.weighted import weighed
 
 _FEW = 32  # passages with a surname; one of more is borne by many
-_LONGEST = 100_000  # characters of a question in which names are looked for
 _PERSONS = 8  # looked at in a question; no one asks about more
 _RARE = 10  # passages; a name of more is well known, and another word is another name
 _NOTHING = np.zeros(0, dtype=np.float32)
@@ -291,11 +290,9 @@ class NameSearcher:
         """What every question names.
 
         A person by a form of the name that no text has is the only one whom it fits; another long
-        name that no text has is read as the one near it. No names are looked for after the first
-        100,000 characters.
+        name that no text has is read as the one near it.
         """
-        read = [visible(question[:_LONGEST]) for question in questions]
-        questions = [self._with_persons(question) for question in read]
+        questions = [self._with_persons(visible(question)) for question in questions]
         return [
             self._mistyped(question, found)
             for question, found in zip(questions, self._link(questions), strict=True)

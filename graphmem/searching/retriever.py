@@ -37,6 +37,8 @@ from graphmem.storage.snapshot import Snapshot, require_cosines
 from graphmem.storage.weighted import weigh_sources
 from graphmem.types import Hit, Passage, Ranking
 
+LONGEST_QUESTION: Final = 20_000
+"""Characters of a question that are read: who asks more pasted something."""
 _EMBEDDED = 128
 """Questions embedded in one call: texts of the same length run together."""
 _BLOCK = 32
@@ -119,13 +121,15 @@ class Retriever:
         """Score all passages for every question.
 
         Trace by trace, computed block by block, so that memory does not grow with questions. A
-        block shares work, never results: what a question gets is the same alone, bit by bit.
+        block shares work, never results: what a question gets is the same alone, bit by bit. Of a
+        question the first LONGEST_QUESTION characters are read.
 
         Raises:
             ConfigError: A question is blank.
             IndexMismatchError: The preset needs facts and the index has none.
             ModelError: The embedder or the fact filter failed.
         """
+        questions = [question[:LONGEST_QUESTION] for question in questions]
         for question in questions:
             if not question.strip():
                 raise ConfigError("the question is empty")

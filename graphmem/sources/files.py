@@ -65,6 +65,7 @@ FILE_TYPES = tuple(ending for item in FORMATS for ending in item.endings)
 _CHUNK = 1 << 20
 _JSON_LIST = re.compile(r"\s*\[\s*(\{|$)")
 _STRICT = ReadOptions(strict=True)
+_LONGEST_TITLE = 1000  # characters
 
 Sources = str | os.PathLike[str] | Passage | Sequence[str | os.PathLike[str]] | Iterable[Passage]
 """Paths or passages, one or several."""
@@ -577,6 +578,11 @@ def _standard_input(
 def _to_document(file: Found, kind: Format, content: Content, whole: str) -> Document:
     text = clean_text(without_surrogates(content.text))
     title = one_line(without_surrogates(content.title))
+    places = content.places or line_places(whole, text)
+    if len(title) > _LONGEST_TITLE:  # it would stand before every piece
+        before = len(title) + 2
+        places = [(place + before, said) for place, said in places]
+        title, text = "", f"{title}\n\n{text}"
     metadata = dict(content.metadata)
     if file == STANDARD_INPUT:  # no path that could be its id
         passage = Passage(content_hash("", text)[:16], text, title, source="-")
@@ -591,4 +597,4 @@ def _to_document(file: Found, kind: Format, content: Content, whole: str) -> Doc
         title = without_surrogates(title).strip()
     source = os.path.abspath(file.path)
     passage = Passage(name, text, title, name, metadata=metadata, source=source)
-    return Document(passage, content.places or line_places(whole, text), kind.cut)
+    return Document(passage, places, kind.cut)

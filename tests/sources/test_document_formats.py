@@ -6,6 +6,7 @@ import os
 import re
 import zipfile
 
+import numpy as np
 import pytest
 from documents import docx, epub, odt, pdf, pptx, word_paragraph, word_table, xlsx, zipped
 
@@ -375,9 +376,47 @@ def test_columns_of_bytes_that_are_no_utf_8_cost_no_other_file(tmp_path, ending)
     report = ReadReport()
     (passage,) = read(tmp_path / "in", report=report)
     assert passage.text == "Bo wrote."
-    assert [(item.path, item.reason[:30]) for item in report.left_out] == [
-        (str(path), "damaged: UnicodeDecodeError: '")
-    ]
+    (left,) = report.left_out
+    assert left.path == str(path)
+    assert f"a damaged {ending} file" in left.reason and "Invalid UTF8" in left.reason
+
+
+@pytest.mark.parametrize("ending", ["md", "html"])
+def test_a_title_that_is_a_text_stands_in_the_text_once(tmp_path, ending):
+    """It stood before every piece, and was looked through for marks with each of them."""
+    words = " ".join(f"word{i}" for i in range(200))
+    lines = "".join(f"\n\nAda wrote note {i}." for i in range(40))
+    page = f"# {words}{lines}\n"
+    if ending == "html":
+        page = f"<title>{words}</title>" + lines.replace("Ada", "<p>Ada")
+    write(tmp_path / f"a_note.{ending}", page)
+    pieces = list(
+        read_passages(
+            [tmp_path / f"a_note.{ending}"],
+            count_tokens=lambda texts: [len(text) for text in texts],
+            passage_tokens=300,
+        )
+    )
+    assert len(pieces) > 5 and {piece.title for piece in pieces} == {"a note"}
+    assert " ".join(piece.text for piece in pieces).count("word199") == 1
+    note = re.search(r"note (\d+)", pieces[-1].text)
+    assert pieces[-1].metadata["line"] == 3 + 2 * int(note[1])
+
+
+def test_a_list_that_ends_outside_its_file_is_damage(tmp_path):
+    """pyarrow trusts the offsets of an Arrow file: reading on ended the process."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import ipc
+
+    table = pyarrow.table({"text": ["Ada wrote."], "n": [list(range(77))]})
+    with ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    data = (tmp_path / "a.arrow").read_bytes()
+    honest, wrong = (np.array([0, end], "<i4").tobytes() for end in (77, 786_440))
+    before, _, after = data.rpartition(honest)
+    (tmp_path / "a.arrow").write_bytes(before + wrong + after)
+    with pytest.raises(DataError, match="a damaged arrow file: .* out of bounds"):
+        read(tmp_path / "a.arrow", strict=True)
 
 
 def test_a_mail_nested_too_deeply_does_not_cost_the_others_of_its_box(tmp_path):

@@ -27,6 +27,7 @@ def read(stream: IO[bytes], kind: str, path: str) -> Iterator[tuple[Place, dict[
     number = 0
     try:
         for batch in _batches(stream, kind):
+            batch.validate(full=True)  # an offset out of bounds would end the process
             for row in batch.to_pylist():
                 number += 1
                 fields = {str(key): _json(value) for key, value in row.items()}

@@ -17,6 +17,7 @@ from graphmem.sources.formats.content import Content, one_line
 
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?\n)??(\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _KEPT = (str, int, float, bool)
+_LONGEST_HEADING = 1000  # characters
 
 
 @cache
@@ -114,9 +115,10 @@ def _is_comment(block: str) -> bool:
 
 
 def _plain(inline: str) -> str:
-    """Text of a heading without its marks."""
-    tokens = MarkdownIt("commonmark").parseInline(inline)
-    return one_line("".join(map(_text, tokens))) if len(inline) <= 1000 else one_line(inline)
+    """Text of a heading without its marks; a long one, which may take for ever, as it stands."""
+    if len(inline) > _LONGEST_HEADING:
+        return one_line(inline)
+    return one_line("".join(map(_text, MarkdownIt("commonmark").parseInline(inline))))
 
 
 def _text(token: Token) -> str:
