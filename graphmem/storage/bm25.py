@@ -25,6 +25,8 @@ K1, B = 1.5, 0.75
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
 _PARTS: Final = ("data", "indices", "indptr")
 _STOPWORDS = frozenset(STOPWORDS_EN)
+_MOST = 1e6
+"""Above every score: a word adds at most the log of the number of passages."""
 
 
 def terms(text: str) -> list[str]:
@@ -200,6 +202,9 @@ class LexicalIndex:
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.
 
+        Raises:
+            StorageError: The columns are damaged.
+
         >>> index = LexicalIndex.build(["the cat sat", "a dog"])
         >>> index.scores("cats?", 2).argmax()
         np.int64(0)
@@ -234,9 +239,24 @@ def _scores(model: Any, words: Sequence[str]) -> NDArray[np.float32]:
     if not known:
         return np.zeros(model.scores["num_docs"], dtype=np.float32)
     try:
-        scores: NDArray[np.float32] = model.get_scores(known)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            scores: NDArray[np.float32] = model.get_scores(known)
     except (IndexError, ValueError) as error:
-        raise StorageError(
-            "lexical: damaged; graphmem verify --repair assembles it anew"
-        ) from error
+        raise damaged_scores("lexical") from error
+    return require_scores(scores, "lexical")
+
+
+def require_scores(scores: NDArray[np.float32], columns: str) -> NDArray[np.float32]:
+    """How well words fit, as columns of an index say; sums of what they honestly hold.
+
+    Raises:
+        StorageError: They are no such sums: the columns are damaged.
+    """
+    if not ((scores >= 0) & (scores < _MOST)).all():
+        raise damaged_scores(columns)
     return scores
+
+
+def damaged_scores(columns: str) -> StorageError:
+    """The error for columns of words that are not as they were written."""
+    return StorageError(f"{columns}: damaged; graphmem verify --repair assembles it anew")

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from graphmem.base.layout import SPARSE
 from graphmem.embedding.sparse import SETTING, WordWeights
+from graphmem.storage.bm25 import require_scores
 
 _COLUMNS: Final = ("indptr", "passages", "weights")
 _WORD: Final = np.dtype([("word", "<i4"), ("weight", "<f4")])
@@ -71,6 +72,9 @@ class SparseIndex:
     def scores(self, question: WordWeights) -> NDArray[np.float32]:
         """Product of the question's weights with those of every passage, float32 [P].
 
+        Raises:
+            StorageError: The columns are damaged.
+
         >>> one, two = np.array([1, 3], dtype=np.int32), np.array([0.5, 2.0], dtype=np.float32)
         >>> index = SparseIndex.build([WordWeights(one, two), WordWeights(one[1:], two[:1])])
         >>> index.scores(WordWeights(one, two)).tolist()
@@ -82,6 +86,7 @@ class SparseIndex:
             if word < self.indptr.size - 1:
                 part = slice(*self.indptr[word : word + 2].tolist())
                 scores[self.passages[part]] += weight * self.weights[part]
+        require_scores(scores, SPARSE)
         return scores if self._rows is None else scores[self._rows]
 
 

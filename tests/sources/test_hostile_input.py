@@ -78,6 +78,8 @@ SLOW = {
     "escaped quotes": lambda: parse_object('{"a": [1,], "' + '\\"' * 90_000, "a"),
     "thoughts": lambda: without_thoughts("<think>" * 40_000),
     "streamed thoughts": lambda: list(visible(piece for piece in ["<think>"] + ["mm"] * 30_000)),
+    "tables without an end": lambda: read("'''Ada''' {{a|b}} [[c]]\n" + "{|\n|" * 10_000),
+    "templates without an end": lambda: read("'''Ada''' {{a|b}} [[c]]\n" + "{{a|" * 10_000),
     "titles": lambda: list(tex.read("\\title" + "\t" * 60_000)),
     "citations": lambda: list(tex.read("\\cite[" * 20_000)),
     "items of a book": lambda: list(epub.read(book("<item " + "<itemref " * 60_000))),
@@ -274,6 +276,18 @@ def test_vectors_that_are_none_are_told_and_made_anew(index, value):
             memory.search("Who is Ridley Scott?", preset=preset)
     memory.repair()
     assert memory.verify(deep=True).problems == []
+    assert memory.search("Who is Ridley Scott?").hits
+
+
+@pytest.mark.parametrize("value", [np.nan, -1, 3e38])
+def test_scores_of_words_that_are_none_are_told_and_made_anew(index, value):
+    scores = np.load(live_snapshot(index) / "lexical/data.csc.index.npy")
+    put(index, "lexical/data.csc.index", np.full_like(scores, value))
+    memory = GraphMemory.open(index, embedder="hashing")
+    for preset in ("default", "bm25", "rrf"):
+        with pytest.raises(StorageError, match="lexical: damaged; graphmem verify --repair"):
+            memory.search("Who is Ridley Scott?", preset=preset)
+    memory.repair()
     assert memory.search("Who is Ridley Scott?").hits
 
 
