@@ -48,6 +48,8 @@ def test_floods_are_as_large_as_they_say_and_always_the_same(flooding):
     assert sizes == {
         "frequent_names": 1,
         "names_of_questions": 1,
+        "names_in_sentences": 1,
+        "names_of_all": 1,
         "main_names": 200,
         "main_names_untitled": 200,
         "main_names_fluent": 200,
