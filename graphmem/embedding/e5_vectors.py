@@ -8,10 +8,10 @@ conversations) and of 600 questions, English ones all. See `graphmem.embedding.e
 
 from __future__ import annotations
 
-import base64
-
 import numpy as np
 from numpy.typing import NDArray
+
+from graphmem.embedding.reference_vector import from_halves
 
 _KNOWN = (
     "cyyqqaumyquMLfeoaifUJJMrtCYeKkApiioonZ2njSpIKZoVN6QtrOaeLaLyq5go4iivLgSo7qgiJGysZKpFrVopjqoN"
@@ -50,7 +50,7 @@ def known_e5_vector() -> NDArray[np.float32]:
     >>> vector.shape, bool(abs(vector @ vector - 1) < 1e-3)
     ((384,), True)
     """
-    return _read(_KNOWN)
+    return from_halves(_KNOWN)
 
 
 def e5_centre() -> NDArray[np.float32]:
@@ -59,9 +59,4 @@ def e5_centre() -> NDArray[np.float32]:
     >>> bool(0.7 < e5_centre() @ e5_centre() < 0.8)
     True
     """
-    return _read(_CENTRE)
-
-
-def _read(text: str) -> NDArray[np.float32]:
-    """Numbers of half precision in base 64."""
-    return np.frombuffer(base64.b64decode(text), "<f2").astype(np.float32)
+    return from_halves(_CENTRE)

@@ -52,7 +52,12 @@ def known_vector() -> NDArray[np.float32]:
     >>> vector.shape, bool(abs(vector @ vector - 1) < 1e-3)
     ((384,), True)
     """
-    return np.frombuffer(base64.b64decode(_FLOAT16), "<f2").astype(np.float32)
+    return from_halves(_FLOAT16)
+
+
+def from_halves(text: str) -> NDArray[np.float32]:
+    """Numbers of half precision in base 64, as float32."""
+    return np.frombuffer(base64.b64decode(text), "<f2").astype(np.float32)
 
 
 def known_words() -> dict[int, float]:

@@ -41,7 +41,7 @@ from graphmem.sources.formats import (
     tell_format,
 )
 from graphmem.sources.formats.archive import SMALL, check_ratio
-from graphmem.sources.formats.content import Content, one_line
+from graphmem.sources.formats.content import LONGEST_TITLE, Content, one_line
 from graphmem.sources.formats.line_places import line_places
 from graphmem.sources.options import LeftOut, ReadOptions
 from graphmem.sources.options import ReadReport as ReadReport
@@ -65,7 +65,6 @@ FILE_TYPES = tuple(ending for item in FORMATS for ending in item.endings)
 _CHUNK = 1 << 20
 _JSON_LIST = re.compile(r"\s*\[\s*(\{|$)")
 _STRICT = ReadOptions(strict=True)
-_LONGEST_TITLE = 1000  # characters
 
 Sources = str | os.PathLike[str] | Passage | Sequence[str | os.PathLike[str]] | Iterable[Passage]
 """Paths or passages, one or several."""
@@ -578,13 +577,12 @@ def _standard_input(
 def _to_document(file: Found, kind: Format, content: Content, whole: str) -> Document:
     text = clean_text(without_surrogates(content.text))
     title = one_line(without_surrogates(content.title))
-    places = content.places or line_places(whole, text)
-    if len(title) > _LONGEST_TITLE:  # it would stand before every piece
-        before = len(title) + 2
-        places = [(place + before, said) for place, said in places]
-        title, text = "", f"{title}\n\n{text}"
+    before = ""
+    if len(title) > LONGEST_TITLE:
+        before, title = f"{title}\n\n", ""
     metadata = dict(content.metadata)
     if file == STANDARD_INPUT:  # no path that could be its id
+        text = before + text
         passage = Passage(content_hash("", text)[:16], text, title, source="-")
         return Document(passage, cut=kind.cut)
     name = without_surrogates(file.name)
@@ -596,5 +594,6 @@ def _to_document(file: Found, kind: Format, content: Content, whole: str) -> Doc
         title = (stem[: stem.rindex(".")] if ending else stem).replace("_", " ")
         title = without_surrogates(title).strip()
     source = os.path.abspath(file.path)
-    passage = Passage(name, text, title, name, metadata=metadata, source=source)
-    return Document(passage, places, kind.cut)
+    passage = Passage(name, before + text, title, name, metadata=metadata, source=source)
+    places = content.places or line_places(whole, text)
+    return Document(passage, [(at + len(before), said) for at, said in places], kind.cut)

@@ -8,6 +8,8 @@ from typing import Any
 
 Places = Sequence[tuple[int, Mapping[str, Any]]]
 """Where in its file a text stands: from a character on, fields like {"page": 3}, in order."""
+LONGEST_TITLE = 1000
+"""Characters; more are a text, and would stand before every piece of it."""
 
 
 @dataclass(frozen=True, slots=True)

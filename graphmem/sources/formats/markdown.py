@@ -13,11 +13,10 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from graphmem.sources.formats.content import Content, one_line
+from graphmem.sources.formats.content import LONGEST_TITLE, Content, one_line
 
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?\n)??(\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _KEPT = (str, int, float, bool)
-_LONGEST_HEADING = 1000  # characters
 
 
 @cache
@@ -116,7 +115,7 @@ def _is_comment(block: str) -> bool:
 
 def _plain(inline: str) -> str:
     """Text of a heading without its marks; a long one, which may take for ever, as it stands."""
-    if len(inline) > _LONGEST_HEADING:
+    if len(inline) > LONGEST_TITLE:
         return one_line(inline)
     return one_line("".join(map(_text, MarkdownIt("commonmark").parseInline(inline))))
 
