@@ -79,11 +79,16 @@ def test_commands_that_need_a_model_have_options_that_exist():
         assert [option for option in options if option not in help_text] == [], line
 
 
-def test_the_experiment_that_a_model_leads(tmp_path):
+def test_the_experiments_that_a_file_describes(tmp_path):
+    """One compares two indexes; of the other a model leads a variant."""
     page = (ROOT / "docs/guide/experiments.md").read_text("utf-8")
-    (experiment,) = blocks("toml", page)
+    words, experiment = blocks("toml", page)
+    (tmp_path / "words.toml").write_text(words)
+    done = run(["graphmem", "eval", "words.toml"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| learned words |" in done.stdout
     (tmp_path / "led.toml").write_text(experiment)
-    assert "`graphmem eval led.toml`" in page
+    assert "`graphmem eval led.toml`" in page and "`graphmem eval words.toml`" in page
     with running_chat_server(say('{"question": "Where is Zürich?"}')) as server:
         keys = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY, "GRAPHMEM_MODEL": "m"}
         done = run(["graphmem", "eval", "led.toml"], tmp_path, **keys)

@@ -93,6 +93,13 @@ def test_models_in_folders_count_by_what_the_files_hold(tmp_path, make):
     assert (changed[1] == first[1]) == (make is reranker_folder), "it is no part of an index"
 
 
+def test_learned_words_make_another_index(tmp_path):
+    first = keys(Made(tmp_path, IndexOptions("hashing")))
+    words = keys(Made(tmp_path, IndexOptions("hashing", sparse=True)))
+    assert words[0] != first[0] and words[1] != first[1]
+    assert keys(Made(tmp_path, IndexOptions("hashing", sentences=True)))[1] == first[1]
+
+
 def test_latencies_depend_on_the_largest_cut_off(tmp_path):
     made = Made(tmp_path, IndexOptions("hashing"))
     assert keys(made, cutoffs=(5,))[0] != keys(made, cutoffs=(5, 20))[0]

@@ -35,7 +35,7 @@ embedder = "hashing"
 name = "far"
 preset = "default"
 overrides = {damping = 0.9}
-index = {passage_tokens = 64}
+index = {passage_tokens = 64, sparse = true}
 
 [ablation]
 "no preference" = {preference = 0}
@@ -62,6 +62,7 @@ preference = [1.0, 2.0]
     assert experiment.failures_allowed(100) == 2
     assert {variant.index.embedder for variant in experiment.variants} == {"hashing"}
     assert experiment.variants[2].index.passage_tokens == 64
+    assert [variant.index.sparse for variant in experiment.variants[:3]] == [False, False, True]
     assert experiment.variants[2].config.damping == 0.9
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from graphmem.base.layout import SENTENCES, snapshots
 from graphmem.base.text import content_hash
 from graphmem.embedding import load_embedder
+from graphmem.embedding.sparse import DEFAULT, load_sparse
 from graphmem.errors import IndexMismatchError, IndexNotFoundError, StorageError
 from graphmem.evaluation.datasets.dataset import (
     Dataset,
@@ -115,13 +116,15 @@ class Models:
     def contents(self, options: IndexOptions) -> list[str]:
         """What the models of an index are, wherever their files lie.
 
-        Fingerprints of embedder and extractor; with them what a model's folder holds, for a
-        fingerprint may know a model by its name and version.
+        Fingerprints of embedder, extractor and learned words; with them what a model's folder
+        holds, for a fingerprint may know a model by its name and version.
         """
         parts = [self.embedder(options.embedder).fingerprint, self.extractor(options).fingerprint]
         for name, spec in (("embedder", options.embedder), ("spaCy", options.spacy_model)):
             if content := model_content(spec):
                 parts.append(f"{name}: {content}")
+        if options.sparse:
+            parts.append(f"learned words: {load_sparse(DEFAULT).fingerprint}")
         return parts
 
 
@@ -236,6 +239,7 @@ class IndexCache:
             memory = GraphMemory.open(
                 path,
                 sentences=options.sentences,
+                sparse=options.sparse,
                 embedder=options.embedder,
                 spacy_model=options.spacy_model,
                 extractor=self.models.extractor(options),

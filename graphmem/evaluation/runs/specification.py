@@ -59,13 +59,15 @@ class DatasetSpec:
 class IndexOptions:
     """How an index is made; as for `graphmem index`, or with the triples of an `openie` file.
 
-    One with sentences is the same folder as the one without, and has more in it.
+    One with sentences is the same folder as the one without, and has more in it. One with learned
+    words (`sparse`) is another.
     """
 
     embedder: str = "default"
     spacy_model: str = ""
     passage_tokens: int = 0
     openie: str = ""
+    sparse: bool = False
     sentences: bool = False
 
 
@@ -328,7 +330,8 @@ def _sweep(table: Mapping[str, Any], index: IndexOptions) -> list[Variant]:
 
 def _index_options(table: Any, base: IndexOptions, folder: Path) -> IndexOptions:
     _require(isinstance(table, dict), "'index' must be a table")
-    _check_keys(table, {"embedder": str, "spacy_model": str, "passage_tokens": int}, "index.")
+    keys = {"embedder": str, "spacy_model": str, "passage_tokens": int, "sparse": bool}
+    _check_keys(table, keys, "index.")
     changes = dict(table)
     for name in ("embedder", "spacy_model"):
         beside = folder / changes.get(name, "")
