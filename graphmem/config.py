@@ -122,7 +122,8 @@ class RetrievalConfig(Options):
         word_preference: b is the BM25 of the question's words outside its names, divided by the
             best: what is asked about the names; in [0, 20].
         nameless_words: Where a question names nothing there is no walk: a passage scores its cosine
-            plus this times its BM25, divided by the best; in [0, 20].
+            plus this times its BM25, divided by the best, or by a fifth of what the question's
+            words could reach where that is more; in [0, 20].
         tolerance: Bound on the L1 error of the walk; in [1e-06, 1].
         candidates: How many of the first passages the second stage orders; 0 leaves it out; an
             integer in [0, 1000].

@@ -44,6 +44,9 @@ from graphmem.storage.weighted import weighed
 
 _FEW = 32  # passages with a surname; one of more is borne by many
 _PERSONS = 8  # looked at in a question; no one asks about more
+_ENOUGH = 0.2
+"""Share of what a question's words could reach from which the best passage by words counts fully.
+One in other words, or in another language, shares little words with all passages (ranking.md)."""
 _RARE = 10  # passages; a name of more is well known, and another word is another name
 _NOTHING = np.zeros(0, dtype=np.float32)
 
@@ -170,8 +173,11 @@ class NameSearcher:
     def _nameless(
         self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
     ) -> Trace:
-        (found,) = self._words.scores([question])
-        words = _scaled(found, config.nameless_words)
+        (words,) = self._words.scores([question])
+        enough = _ENOUGH * self._snapshot.lexical.reachable(question)
+        best = max(float(words.max(initial=0)), enough)
+        if best > 0:
+            words = words * np.float32(config.nameless_words / best)
         scores = weighed(cosine + words, self._snapshot.prior)
         return Trace(question, "dense", scores, NO_ROWS)
 

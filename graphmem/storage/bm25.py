@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,6 +199,25 @@ class LexicalIndex:
             for word, stem in zip(words, stemmed, strict=True)
             if any(stem in model.vocab_dict for model in self._models)
         ]
+
+    def reachable(self, question: str) -> float:
+        """What BM25 comes near in a passage that says nothing but the question's words.
+
+        That is the sum of how rare they are, where words that no passage holds are the rarest.
+
+        >>> index = LexicalIndex.build(["the cat sat", "a dog"])
+        >>> index.reachable("cats and apes") > index.reachable("cats") > index.reachable("the")
+        True
+        """
+        models = [(model.vocab_dict, model.scores["indptr"]) for model in self._models]
+        texts = sum(int(model.scores["num_docs"]) for model in self._models)
+        reached = 0.0
+        for word in terms(question):
+            places = [(known[word], ends) for known, ends in models if word in known]
+            holding = sum(int(ends[place + 1] - ends[place]) for place, ends in places)
+            holding = min(max(holding, 0), texts)  # whatever damage made of it
+            reached += math.log1p((texts - holding + 0.5) / (holding + 0.5))
+        return reached
 
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.

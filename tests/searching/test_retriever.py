@@ -92,7 +92,7 @@ def test_without_a_known_entity_the_route_is_dense(tiny, question):
 
 
 def test_without_a_known_entity_words_count_beside_vectors(tiny):
-    question = "a thing of rye, please"
+    question = "of the rye"
     gain = {hit.passage.id: hit.score for hit in search(tiny, question).hits}
     for hit in search(tiny, question, config=PRESETS["dense"]).hits:
         gain[hit.passage.id] -= hit.score
@@ -102,6 +102,22 @@ def test_without_a_known_entity_words_count_beside_vectors(tiny):
     assert gain[best.passage.id] == pytest.approx(0.3, abs=1e-6)
     assert max(gain, key=gain.get) == best.passage.id
     assert min(gain.values()) >= -1e-6
+
+
+def test_few_shared_words_of_many_count_little(tiny):
+    """As where the question is in other words, or in another language."""
+
+    def gained(question):
+        with_words, without = (
+            search(tiny, question, config=RetrievalConfig(nameless_words=weight))
+            for weight in (0.3, 0)
+        )
+        before = {hit.passage.id: hit.score for hit in without.hits}
+        return max(hit.score - before[hit.passage.id] for hit in with_words.hits)
+
+    assert gained("rye") == pytest.approx(0.3, abs=1e-6)
+    words = "rye hinter der dritten muehle am rand des waldes stand gestern etwas verlassen"
+    assert 0.03 < gained(words) < 0.15
 
 
 def test_the_dense_route_is_cosine(tiny, tiny_snapshot):
