@@ -35,7 +35,7 @@ from graphmem.rendering.progress import progress
 
 EXPECTED = Path(__file__).with_name("expected")
 RESULTS = Path(__file__).with_name("results")
-MEASURES = ("recall@2", "recall@5", "recall@10", "all_gold@5")
+MEASURES = ("recall@2", "recall@5", "recall@10", "all_gold@5", "exact_match", "f1")
 OK, OKISH = 0.05, 1.0
 
 Verdict = Literal["OK", "OKish", "FAIL"]

@@ -440,8 +440,37 @@ def learned_words_costs(results: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
+def answers_table(results: dict[str, Any]) -> str:
+    """Recall@5 and answers by preset, for every set and on average; F1 against the baseline.
+
+    >>> variant = {"measures": {"recall@5": [50, 40, 60], "exact_match": [20, 0, 30],
+    ...            "f1": [25.0, 10, 40]}}
+    >>> better = {"difference": {"f1": [5.0, -1.0, 11.0, 0.25]}, **variant}
+    >>> sets = {"a": {"questions": 9, "variants": {"dense": variant, "default": better}}}
+    >>> print(answers_table({"datasets": sets, "average": {"dense": variant, "default": better}}))
+    | set | questions | preset | recall@5 | exact match | F1 | F1 gained |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | a | 9 | `dense` | 50.0 | 20.0 | 25.0 |  |
+    |  |  | `default` | 50.0 | 20.0 | 25.0 | +5.0 (-1.0 to +11.0) |
+    | mean |  | `dense` | 50.0 | 20.0 | 25.0 |  |
+    |  |  | `default` | 50.0 | 20.0 | 25.0 | +5.0 (-1.0 to +11.0) |
+    """
+    first = ["set", "questions", "preset", "recall@5", "exact match", "F1", "F1 gained"]
+    lines = [first, ["---"] * len(first)]
+    sets = [(n, str(e["questions"]), e["variants"]) for n, e in results["datasets"].items()]
+    for name, questions, variants in [*sets, ("mean", "", results["average"])]:
+        for place, (preset, entry) in enumerate(variants.items()):
+            scores = [f"{entry['measures'][m][0]:.1f}" for m in ("recall@5", "exact_match", "f1")]
+            lead = entry.get("difference", {}).get("f1")
+            gained = f"{lead[0]:+.1f} ({lead[1]:+.1f} to {lead[2]:+.1f})" if lead else ""
+            shown = ["", ""] if place else [name, questions]
+            lines.append([*shown, f"`{preset}`", *scores, gained])
+    return _markdown(lines)
+
+
 TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "baselines": (baselines_table, BASELINES),
+    "answers": (answers_table, RESULTS / "answers.json"),
     "fuzz": (fuzz_table, RESULTS / "fuzz.json"),
     "ablation": (ablation_table, RESULTS / "ablation.json"),
     "retrieval": (other_sets_table, RESULTS / "retrieval.json"),

