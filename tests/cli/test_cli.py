@@ -183,9 +183,9 @@ def test_stats_text_and_json(index):
 
 def test_models_names_all_that_can_be_named():
     shown = run("models").stdout
-    for name in ("default", "int8", "e5-small", "hashing", "openai:MODEL", "all-MiniLM-L6-v2"):
+    for name in ("default", "int8", "e5-small", "bge-small", "hashing", "openai:MODEL"):
         assert name in shown
-    for name in ("en_core_web_md", "--reranker", "maxsim:FOLDER", "words"):
+    for name in ("all-MiniLM-L6-v2", "en_core_web_md", "--reranker", "maxsim:FOLDER", "words"):
         assert name in shown
 
 
