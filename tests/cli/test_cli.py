@@ -191,6 +191,7 @@ def test_models_names_all_that_can_be_named():
 
 def test_models_fetch_says_where():
     assert "all-MiniLM-L6-v2" in run("models", "fetch").stdout
+    assert "bge-small-en-v1.5" in run("models", "fetch", "--embedder", "bge-small").stdout
     assert "splade-tiny" in run("models", "fetch", "--sparse").stdout
     both = run("models", "fetch", "--sparse", "--embedder", "default").stdout.splitlines()
     assert [line.partition(":")[0] for line in both] == ["all-MiniLM-L6-v2", "splade-tiny"]
