@@ -153,8 +153,9 @@ class GraphMemory(Asking):
 
         Args:
             path: The index folder.
-            embedder: "default", "int8", "e5-small", "hashing", "openai:MODEL", the path of a model
-                folder, or an object; None is what the index was made with, or "default".
+            embedder: "default", "int8", "e5-small", "bge-small", "hashing", "openai:MODEL", the
+                path of a model folder, or an object; None is what the index was made with, or
+                "default".
             spacy_model: Name or path of the spaCy pipeline that finds entities; None is what the
                 index was made with, or the small English one.
             extractor: "spacy", "llm" (entities and facts by the chat model), "import:FILE"

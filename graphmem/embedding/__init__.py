@@ -13,8 +13,8 @@ def load_embedder(spec: str) -> Embedder:
 
     Args:
         spec: "default" or "all-MiniLM-L6-v2", "int8" (the same with 8-bit layers), "e5-small" (many
-            languages), "hashing" (no model), "openai:MODEL", or the path of a sentence-transformers
-            folder.
+            languages), "bge-small" (English, a larger model), "hashing" (no model), "openai:MODEL",
+            or the path of a sentence-transformers folder.
 
     Raises:
         ConfigError: `spec` is none of these.
@@ -28,11 +28,10 @@ def load_embedder(spec: str) -> Embedder:
         from graphmem.embedding.onnx import OnnxEmbedder
 
         return OnnxEmbedder.default(precision="int8")
-    if spec == "e5-small":
-        from graphmem.embedding.e5 import E5_SMALL
-        from graphmem.embedding.onnx import OnnxEmbedder
+    if spec in ("e5-small", "bge-small"):
+        from graphmem.embedding.onnx import OnnxEmbedder, fetched
 
-        return OnnxEmbedder(E5_SMALL)
+        return OnnxEmbedder(fetched(spec))
     if spec == "hashing":
         from graphmem.embedding.hashing import HashingEmbedder
 
@@ -46,6 +45,6 @@ def load_embedder(spec: str) -> Embedder:
 
         return OnnxEmbedder(spec)
     raise ConfigError(
-        f"unknown embedder {spec!r}: expected default, int8, e5-small, hashing, openai:MODEL,"
-        " or the path of a sentence-transformers folder"
+        f"unknown embedder {spec!r}: expected default, int8, e5-small, bge-small, hashing,"
+        " openai:MODEL, or the path of a sentence-transformers folder"
     )

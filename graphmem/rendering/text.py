@@ -245,11 +245,11 @@ def stats_text(numbers: Mapping[str, Any]) -> str:
 
 def models_text() -> str:
     """The models that can be named; whether those that are fetched are in the cache."""
-    from graphmem.embedding.weights import E5_SMALL, MINILM, SPLADE
+    from graphmem.embedding.weights import BGE_SMALL, E5_SMALL, MINILM, SPLADE
 
-    state, sparse, e5 = (
+    state, sparse, e5, bge = (
         f"in {model.folder}" if model.is_there else f"not fetched yet: {model.command}"
-        for model in (MINILM, SPLADE, E5_SMALL)
+        for model in (MINILM, SPLADE, E5_SMALL, BGE_SMALL)
     )
     return "\n".join(
         [
@@ -257,6 +257,7 @@ def models_text() -> str:
             f"  default          all-MiniLM-L6-v2, 384 dimensions, 256 tokens; {state}",
             "  int8             the same with 8-bit layers: faster, a little less exact",
             f"  e5-small         multilingual-e5-small, 384 dimensions, 512 tokens; {e5}",
+            f"  bge-small        bge-small-en-v1.5, 384 dimensions, 512 tokens; {bge}",
             "  hashing          no model: words only, for tests and first tries",
             "  openai:MODEL     any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY)",
             "  FOLDER           a BERT-like sentence-transformers model",

@@ -183,14 +183,15 @@ def test_stats_text_and_json(index):
 
 def test_models_names_all_that_can_be_named():
     shown = run("models").stdout
-    for name in ("default", "int8", "e5-small", "hashing", "openai:MODEL", "all-MiniLM-L6-v2"):
+    for name in ("default", "int8", "e5-small", "bge-small", "hashing", "openai:MODEL"):
         assert name in shown
-    for name in ("en_core_web_md", "--reranker", "maxsim:FOLDER", "words"):
+    for name in ("all-MiniLM-L6-v2", "en_core_web_md", "--reranker", "maxsim:FOLDER", "words"):
         assert name in shown
 
 
 def test_models_fetch_says_where():
     assert "all-MiniLM-L6-v2" in run("models", "fetch").stdout
+    assert "bge-small-en-v1.5" in run("models", "fetch", "--embedder", "bge-small").stdout
     assert "splade-tiny" in run("models", "fetch", "--sparse").stdout
     both = run("models", "fetch", "--sparse", "--embedder", "default").stdout.splitlines()
     assert [line.partition(":")[0] for line in both] == ["all-MiniLM-L6-v2", "splade-tiny"]

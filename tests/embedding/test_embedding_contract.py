@@ -68,11 +68,12 @@ def test_texts_that_differ_get_other_vectors(embedder):
 
 @pytest.mark.parametrize("spec", ["", "defualt", "openai:", "/no/such/folder"])
 def test_unknown_specs_name_the_choices(spec):
-    with pytest.raises(ConfigError, match=r"default, int8, e5-small, hashing, openai:MODEL"):
+    with pytest.raises(ConfigError, match=r"default, int8, e5-small, bge-small, hashing, openai"):
         load_embedder(spec)
 
 
 def test_fingerprints_differ(tiny_model):
-    specs = ["default", "int8", "e5-small", "hashing", "openai:a", "openai:b", str(tiny_model)]
+    specs = ["default", "int8", "e5-small", "bge-small", "hashing", "openai:a", "openai:b"]
+    specs.append(str(tiny_model))
     assert len({load_embedder(spec).fingerprint for spec in specs}) == len(specs)
     assert load_embedder("default").fingerprint == load_embedder("all-MiniLM-L6-v2").fingerprint
