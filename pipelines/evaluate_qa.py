@@ -8,10 +8,10 @@ Answers are cached in OUT/answers.sqlite: an interrupted run goes on without pay
 match and F1 join the scores and the report; with --judge a model's own word does too. Tokens and
 cost are those that the answers take, whether paid now or before; run.json says what was paid now.
 
-Any server with OpenAI's protocol will do; local_model.py starts one of llama.cpp with a small model
-that packages carry. SmolLM2 (135 million parameters) answers that nothing was found even where it is
-shown the right passage; Qwen2.5-Coder (0.5 billion) can be told by its passages, and is slow on two
-cores: ten to twenty seconds a question (configs/answers.toml).
+Any server with OpenAI's protocol will do; local_model.py starts one of llama.cpp with a small
+model that packages carry. SmolLM2 (135 million parameters) answers that nothing was found even
+where it is shown the right passage; Qwen2.5-Coder (0.5 billion) answers from its passages, and is
+slow on two cores: ten to twenty seconds a question (configs/answers.toml).
 """
 
 from __future__ import annotations
