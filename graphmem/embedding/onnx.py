@@ -32,11 +32,16 @@ DEFAULT = ModelSettings(
 pinned by hash are taken from it."""
 
 
-def _nearness(states: NDArray[np.float32]) -> float:
-    return float(pooled(states, DEFAULT.shape.pooling)[0] @ known_vector())
+def nearness(
+    settings: ModelSettings, known: Callable[[], NDArray[np.float32]]
+) -> Callable[[NDArray[np.float32]], float]:
+    """How a graph of a model is judged: the cosine of what it makes with a known unit vector."""
+    return lambda states: float(pooled(states, settings.shape.pooling)[0] @ known())
 
 
-PUBLISHED = Published(weights.MINILM, _nearness, {"fp32": 0.9999, "int8": 0.98})
+PUBLISHED = Published(
+    weights.MINILM, nearness(DEFAULT, known_vector), {"fp32": 0.9999, "int8": 0.98}
+)
 
 
 @dataclass(frozen=True, slots=True)

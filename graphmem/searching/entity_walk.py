@@ -173,11 +173,9 @@ class NameSearcher:
     def _nameless(
         self, question: str, cosine: NDArray[np.float32], config: RetrievalConfig
     ) -> Trace:
-        (words,) = self._words.scores([question])
+        (found,) = self._words.scores([question])
         enough = _ENOUGH * self._snapshot.lexical.reachable(question)
-        best = max(float(words.max(initial=0)), enough)
-        if best > 0:
-            words = words * np.float32(config.nameless_words / best)
+        words = _scaled(found, config.nameless_words, enough)
         scores = weighed(cosine + words, self._snapshot.prior)
         return Trace(question, "dense", scores, NO_ROWS)
 
@@ -356,7 +354,10 @@ class NameSearcher:
         return load_model()
 
 
-def _scaled(scores: NDArray[np.float32], best: float) -> NDArray[np.float32]:
-    """Scores >= 0 times what makes the greatest `best`; all 0 where all are 0."""
-    greatest = float(scores.max(initial=0))
+def _scaled(scores: NDArray[np.float32], best: float, enough: float = 0.0) -> NDArray[np.float32]:
+    """Scores >= 0 times what makes the greatest `best`, or `enough` where that is greater.
+
+    All 0 where all are 0.
+    """
+    greatest = max(float(scores.max(initial=0)), enough)
     return scores * np.float32(best / greatest) if greatest > 0 else scores

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,14 +160,13 @@ class LexicalIndex:
         tf, words = after.counts.astype(np.float32).tocoo(), after.terms
         holding = np.bincount(tf.col, minlength=len(words))
         models = list(self._models) or [_scored(csc_array((passages, 0), dtype=np.float32), {})]
-        known, ends = models[0].vocab_dict, models[0].scores["indptr"]
-        for place, number in [(i, known[w]) for i, w in enumerate(words) if w in known]:
-            holding[place] += ends[number + 1] - ends[number]
+        for place, word in enumerate(words):
+            holding[place] += _holding(models[0], word)
         lengths = after.counts.sum(axis=1).astype(np.float32)
         total = passages + lengths.size
         mean = (self.length + int(lengths.sum())) / max(total, 1) or 1.0
         # Lucene's BM25 (Kamphuis et al. 2020), as bm25s has it.
-        rare = np.log1p((total - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+        rare = _rarity(holding, total).astype(np.float32)
         score = rare[tf.col] * tf.data / (K1 * (1 - B + B * lengths[tf.row] / mean) + tf.data)
         shape = lengths.size, len(words)
         scores = csc_array((score.astype(np.float32), (tf.row, tf.col)), shape=shape)
@@ -209,15 +207,11 @@ class LexicalIndex:
         >>> index.reachable("cats and apes") > index.reachable("cats") > index.reachable("the")
         True
         """
-        models = [(model.vocab_dict, model.scores["indptr"]) for model in self._models]
         texts = sum(int(model.scores["num_docs"]) for model in self._models)
-        reached = 0.0
-        for word in terms(question):
-            places = [(known[word], ends) for known, ends in models if word in known]
-            holding = sum(int(ends[place + 1] - ends[place]) for place, ends in places)
-            holding = min(max(holding, 0), texts)  # whatever damage made of it
-            reached += math.log1p((texts - holding + 0.5) / (holding + 0.5))
-        return reached
+        words = terms(question)
+        holding = [sum(_holding(model, word) for model in self._models) for word in words]
+        # Within what can be, whatever damage made of it.
+        return float(_rarity(np.clip(np.array(holding, dtype=np.int64), 0, texts), texts).sum())
 
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.
@@ -252,6 +246,19 @@ def _model(parts: Mapping[str, NDArray[Any]], texts: int, vocabulary: Mapping[st
     model.vocab_dict, model.nonoccurrence_array = vocabulary, None
     model.scores = {**parts, "num_docs": texts}
     return model
+
+
+def _holding(model: Any, word: str) -> int:
+    """How many texts hold a word."""
+    number = model.vocab_dict.get(word)
+    ends = model.scores["indptr"]
+    return 0 if number is None else int(ends[number + 1] - ends[number])
+
+
+def _rarity(holding: NDArray[np.int64], texts: int) -> NDArray[np.float64]:
+    """How rare words are that so many of some texts hold: Lucene's idf."""
+    rare: NDArray[np.float64] = np.log1p((texts - holding + 0.5) / (holding + 0.5))
+    return rare
 
 
 def _scores(model: Any, words: Sequence[str]) -> NDArray[np.float32]:

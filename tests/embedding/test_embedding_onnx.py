@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tiny_models import forward, make_tiny_model, write
 
-from graphmem.embedding import encoder, onnx, reference_vector, weights
+from graphmem.embedding import encoder, reference_vector, weights
 from graphmem.embedding.onnx import OnnxEmbedder
 from graphmem.errors import ConfigError, ModelError
 
@@ -201,7 +201,7 @@ def test_a_built_graph_is_kept_and_mended(tiny_model, cache, monkeypatch):
 
 def test_a_build_that_gives_wrong_vectors_is_an_error(cache_with_weights, monkeypatch):
     wrong = np.roll(reference_vector.known_vector(), 1)
-    monkeypatch.setattr(onnx, "known_vector", lambda: wrong)
+    monkeypatch.setattr(reference_vector, "from_halves", lambda text: wrong)
     with pytest.raises(ModelError, match="gives wrong vectors"):
         OnnxEmbedder.default().embed(["port"])
     assert built_graphs(cache_with_weights) == []
