@@ -59,16 +59,19 @@ def check_set(
 ) -> Iterable[dict[str, Any]]:
     """Index one set, run every preset over its questions, and score the runs.
 
-    NAME+triples is the set with spaCy's names and the triples of its openie.json; PRESET+lower asks
-    its questions in small letters.
+    NAME+triples is the set with spaCy's names and the triples of its openie.json, NAME+EMBEDDER
+    that with vectors of this embedder; PRESET+lower asks its questions in small letters.
     """
-    folder = data / name.removesuffix("+triples")
+    set_name, _, variant = name.partition("+")
+    folder = data / set_name
     index = work / f"{name}.index"
-    triples = (
-        ["--extractor", f"spacy+import:{folder / 'openie.json'}"] if name != folder.name else []
-    )
+    options: list[str] = []
+    if variant == "triples":
+        options = ["--extractor", f"spacy+import:{folder / 'openie.json'}"]
+    elif variant:
+        options = ["--embedder", variant]
     started = time.monotonic()
-    graphmem("index", folder / "corpus.jsonl", "--index", index, *triples)
+    graphmem("index", folder / "corpus.jsonl", "--index", index, *options)
     seconds = time.monotonic() - started
     written = folder / "questions.jsonl"
     lower = work / f"{name}.lower.jsonl"

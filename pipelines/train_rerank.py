@@ -1,6 +1,7 @@
 """Train the second stage's trees, and report them on questions that they were not trained on.
 
     python pipelines/train_rerank.py --indexes /tmp/indexes
+    python pipelines/train_rerank.py --indexes /tmp/indexes --embedder bge-small --out FILE
 
 Protocol. The trees are trained on the candidates of questions with known gold passages. All sets
 are asked in the hard setting (hard_setting.py: their passages and those of wiki_43k in one index);
@@ -14,7 +15,8 @@ trained on the other families; "cross-validated" are those of a fold of four, an
 share a gold passage, in whatever setting, are in the same fold. The parameters that are written
 come from all sets. The conversations of locomo_dev3 are never trained on. Number and depth of trees
 and number of names were chosen among ten tries by the cross-validated scores of the hard setting,
-which therefore flatter by some tenths. Indexing takes 40 minutes on two cores, training two.
+which therefore flatter by some tenths. Indexing takes 40 minutes on two cores, training two. What
+was trained on the vectors of one embedder serves indexes by it (`load_model`).
 """
 
 from __future__ import annotations
@@ -88,13 +90,14 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--indexes", type=Path, required=True, help="folder that keeps indexes")
+    parser.add_argument("--embedder", default="default", help="default, e5-small, ...")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     arguments.indexes.mkdir(parents=True, exist_ok=True)
     config = RetrievalConfig(candidates=40)
     names = [name for family in FAMILIES.values() for name in family]
     corpus = join(arguments.data, names, most=MOST_PASSAGES)
-    hard = open_index(arguments.indexes / f"hard-{key(corpus.passages)}", corpus.passages)
+    hard = open_index(arguments.indexes, "hard", corpus.passages, arguments.embedder)
     sets: Sets = {}
     for name in names:
         sets[name, HARD] = collect(hard, arguments.data / name, corpus.places, corpus, config)
@@ -105,7 +108,7 @@ def main() -> int:
                 Passage(p.id, p.text, p.title if setting == OWN else "")
                 for p in read_corpus(folder)
             ]
-            memory = open_index(arguments.indexes / f"own-{key(passages)}", passages)
+            memory = open_index(arguments.indexes, "own", passages, arguments.embedder)
             sets[name, setting] = collect(memory, folder, {}, corpus, config)
     for (name, setting), asked in sets.items():
         print(f"{name} {setting}: {len(asked)} questions", file=sys.stderr)
@@ -113,14 +116,19 @@ def main() -> int:
     report = cross_validate(sets, config)
     model = fit([asked for part in sets.values() for asked in part])
     report["average"] |= {UNSEEN: score(unseen, model, config)}
-    write(model, arguments.out, report, len(corpus.passages))
+    where = {
+        "embedder": hard.retriever.embedder.fingerprint,
+        "passages_of_the_hard_setting": len(corpus.passages),
+    }
+    write(model, arguments.out, report, where)
     print(json.dumps(report, indent=1))
     return 0
 
 
-def open_index(folder: Path, passages: list[Passage]) -> GraphMemory:
-    """The index of these passages, made where it is not there yet."""
-    memory = GraphMemory.open(folder)
+def open_index(indexes: Path, kind: str, passages: list[Passage], embedder: str) -> GraphMemory:
+    """The index of these passages by this embedder, made where it is not there yet."""
+    name = f"{kind}-{key(passages)}" + f"-{embedder}" * (embedder != "default")
+    memory = GraphMemory.open(indexes / name, embedder=embedder)
     memory.add(passages)
     return memory
 
@@ -313,14 +321,16 @@ def _mean(rows: Sequence[NDArray[np.float64]]) -> dict[str, float]:
     return {f"recall@{k}": round(float(mean), 1) for k, mean in zip(CUTS, means, strict=True)}
 
 
-def write(model: TreeEnsemble, path: Path, report: dict[str, Any], passages: int) -> None:
-    """Write the parameters with how they were made."""
+def write(
+    model: TreeEnsemble, path: Path, report: dict[str, Any], where: Mapping[str, Any]
+) -> None:
+    """Write the parameters with how, and `where`, they were made."""
     data = {
         "made_by": "pipelines/train_rerank.py",
         "seed": SEED,
         "trees": {**TREES, "max_depth": DEPTH},
+        **where,
         "data": [name for names in FAMILIES.values() for name in names],
-        "passages_of_the_hard_setting": passages,
         "report": report,
         "features": list(FEATURES),
         "base": model.base,
