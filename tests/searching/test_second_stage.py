@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from graphmem.config import RetrievalConfig
 from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.graph.entity_graph import context_graph
 from graphmem.searching.asked_again import AGAIN_FEATURES, again_evidence, next_names
@@ -25,7 +26,7 @@ from graphmem.searching.second_stage import (
     parts_of_log_odds,
     rerank,
 )
-from graphmem.searching.tuning import DEFAULT, tuning_of
+from graphmem.searching.tuning import DEFAULT, TUNINGS, tuning_of
 from graphmem.searching.walk_evidence import WALK_FEATURES, walk_evidence
 from graphmem.storage.current import open_current
 
@@ -237,18 +238,25 @@ def test_packaged_parameters_say_how_they_were_made_and_serve_indexes_made_so(pa
 
 
 class Named(HashingEmbedder):
-    """One that calls itself as another model."""
+    """One that calls itself as it is told."""
 
-    fingerprint = "bge-small-en-v1.5:fp32:512:cls:0123"
+    fingerprint = ""
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__()
+        self.fingerprint = fingerprint
 
 
-def test_an_index_is_ordered_by_the_parameters_of_its_embedder(tiny_index):
-    snapshot = open_current(tiny_index)
-    default, named = (
-        Retriever(snapshot, embedder).names.model.value for embedder in (HashingEmbedder(), Named())
-    )
-    np.testing.assert_array_equal(default, load_model(DEFAULT.trees).value)
-    assert not np.array_equal(named, default)
+@pytest.mark.parametrize(
+    ("fingerprint", "tuning"),
+    [("another:1", DEFAULT), ("bge-small-en-v1.5:fp32", TUNINGS["bge-small-en-v1.5"])],
+)
+def test_an_index_is_searched_by_what_was_chosen_for_its_embedder(tiny_index, fingerprint, tuning):
+    names = Retriever(open_current(tiny_index), Named(fingerprint)).names
+    np.testing.assert_array_equal(names.model.value, load_model(tuning.trees).value)
+    cosines, rest = np.array([[0.1, 0.5]], dtype=np.float32), np.zeros(2, dtype=np.float32)
+    liking = names._preference(cosines, [rest], RetrievalConfig(preference=2))
+    np.testing.assert_allclose(np.log(liking), 2 * tuning.pull * cosines, rtol=1e-5)
 
 
 def test_a_model_for_other_features_is_refused():
