@@ -117,8 +117,8 @@ class RetrievalConfig(Options):
         lexical_power: Min-max scaled BM25 scores are raised to this power; in [0, 100].
         passage_seeds: How many of the best passages are seeds, of each kind; an integer in [1,
             1e+06].
-        preference: The walk prefers a passage by exp(preference * cosine + word_preference * b),
-            times what the embedder's cosines are worth (`searching.tuning`); in [0, 20].
+        preference: The walk prefers a passage by exp(preference * cosine + word_preference * b);
+            in [0, 20].
         word_preference: b is the BM25 of the question's words outside its names, divided by the
             best: what is asked about the names; in [0, 20].
         nameless_words: Where a question names nothing there is no walk: a passage scores its cosine

@@ -37,7 +37,6 @@ from graphmem.searching.second_stage import (
 )
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import NameWalk, SecondStage, Trace
-from graphmem.searching.tuning import tuning_of
 from graphmem.searching.walk_evidence import walk_evidence
 from graphmem.searching.word_search import WordScorer
 from graphmem.storage.snapshot import Snapshot
@@ -62,7 +61,6 @@ class NameSearcher:
         """Take the index, its embedder, and what searches its facts, where it has some."""
         self._snapshot = snapshot
         self._embedder = embedder
-        self._tuning = tuning_of(embedder.fingerprint)
         self._facts = facts
         self._hasher = TokenHasher()
         self._words = WordScorer(snapshot)
@@ -235,7 +233,7 @@ class NameSearcher:
             config: Weights of both.
         """
         prior = self._snapshot.prior
-        liking = np.float32(config.preference * self._tuning.pull) * cosines
+        liking = np.float32(config.preference) * cosines
         for row, rest in zip(liking, rests, strict=True):
             if prior is not None:  # the best is that of passages that weigh; none counts for more
                 rest = np.minimum(rest, weighed(rest, prior).max(initial=0))  # noqa: PLW2901
@@ -353,7 +351,7 @@ class NameSearcher:
     @cached_property
     def model(self) -> TreeEnsemble:
         """The second stage's parameters."""
-        return load_model(self._tuning.trees)
+        return load_model()
 
 
 def _scaled(scores: NDArray[np.float32], best: float, enough: float = 0.0) -> NDArray[np.float32]:

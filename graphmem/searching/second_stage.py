@@ -2,7 +2,7 @@
 
 The walk brings the evidence of a question into the first twenty or so. A small ensemble of trees
 weighs what `walk_evidence` and `asked_again` say of each; pipelines/train_rerank.py makes its
-parameters, which know the cosines of one embedder (`tuning`).
+parameters.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _gate(evidence: NDArray[np.float32], specificity_half: float) -> NDArray[np.
     return gate
 
 
-def load_model(name: str) -> TreeEnsemble:
-    """The parameters of a file that comes with the package, as a `Tuning` names it."""
-    text = files("graphmem.searching").joinpath(name).read_text("utf-8")
+def load_model() -> TreeEnsemble:
+    """The parameters that come with the package."""
+    text = files("graphmem.searching").joinpath("second_stage.json").read_text("utf-8")
     return TreeEnsemble.parse(json.loads(text))

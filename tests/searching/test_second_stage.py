@@ -12,12 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from graphmem.config import RetrievalConfig
-from graphmem.embedding.hashing import HashingEmbedder
+from graphmem.embedding import load_embedder
 from graphmem.graph.entity_graph import context_graph
 from graphmem.searching.asked_again import AGAIN_FEATURES, again_evidence, next_names
 from graphmem.searching.candidates import Candidates
-from graphmem.searching.retriever import Retriever
 from graphmem.searching.second_stage import (
     FEATURES,
     TreeEnsemble,
@@ -26,9 +24,7 @@ from graphmem.searching.second_stage import (
     parts_of_log_odds,
     rerank,
 )
-from graphmem.searching.tuning import DEFAULT, TUNINGS, tuning_of
 from graphmem.searching.walk_evidence import WALK_FEATURES, walk_evidence
-from graphmem.storage.current import open_current
 
 # Entities 0 (film) in passages 0 and 1, 1 (director) in 0, 1 and 2, 2 (town) in 2 alone.
 #   passage 0 is about the film, 1 about the director, 2 about the town
@@ -145,7 +141,7 @@ def test_where_the_question_names_hubs_only_the_walk_decides():
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_contributions_sum_to_the_score(seed, count):
-    model = load_model(DEFAULT.trees)
+    model = load_model()
     generator = np.random.default_rng(seed)
     evidence = generator.normal(0, 3, (count, len(FEATURES))).astype(np.float32)
     # The root of every tree predicts its mean, which no step is put down to.
@@ -221,42 +217,15 @@ def test_next_names_are_the_heaviest_that_the_question_does_not_name():
     assert names.tolist() == [2]
 
 
-PARAMETERS = [p for p in files("graphmem.searching").iterdir() if p.name.endswith(".json")]
-
-
-@pytest.mark.parametrize("parameters", PARAMETERS, ids=lambda p: p.name)
-def test_packaged_parameters_say_how_they_were_made_and_serve_indexes_made_so(parameters):
-    data = json.loads(parameters.read_text("utf-8"))
+def test_the_packaged_model_says_how_it_was_made():
+    data = json.loads(files("graphmem.searching").joinpath("second_stage.json").read_text("utf-8"))
     assert data["made_by"] == "pipelines/train_rerank.py"
+    assert data["embedder"] == load_embedder("default").fingerprint
     assert "locomo_dev3" not in data["data"]
     averages = data["report"]["average"]
     for setting in ("in the hard setting", "among its own", "among its own, without titles"):
         unseen, walk = averages[f"family left out, {setting}"], averages[f"walk, {setting}"]
         assert unseen["recall@5"] > walk["recall@5"] > averages[f"dense, {setting}"]["recall@5"]
-    loaded = load_model(tuning_of(data["embedder"]).trees)
-    np.testing.assert_array_equal(loaded.value, TreeEnsemble.parse(data).value)
-
-
-class Named(HashingEmbedder):
-    """One that calls itself as it is told."""
-
-    fingerprint = ""
-
-    def __init__(self, fingerprint: str) -> None:
-        super().__init__()
-        self.fingerprint = fingerprint
-
-
-@pytest.mark.parametrize(
-    ("fingerprint", "tuning"),
-    [("another:1", DEFAULT), ("bge-small-en-v1.5:fp32", TUNINGS["bge-small-en-v1.5"])],
-)
-def test_an_index_is_searched_by_what_was_chosen_for_its_embedder(tiny_index, fingerprint, tuning):
-    names = Retriever(open_current(tiny_index), Named(fingerprint)).names
-    np.testing.assert_array_equal(names.model.value, load_model(tuning.trees).value)
-    cosines, rest = np.array([[0.1, 0.5]], dtype=np.float32), np.zeros(2, dtype=np.float32)
-    liking = names._preference(cosines, [rest], RetrievalConfig(preference=2))
-    np.testing.assert_allclose(np.log(liking), 2 * tuning.pull * cosines, rtol=1e-5)
 
 
 def test_a_model_for_other_features_is_refused():
