@@ -99,15 +99,18 @@ class NameSearcher:
         A question without a word outside its names asks nothing again: one vector of zeros.
         """
         labels, width = self._snapshot.labels, self._snapshot.vectors.width
-        texts = [queries([labels[int(row)] for row in c.names], c.asked) for c in found]
-        every = [text for part in texts for text in part]
+        words = [c.asked for c in found if c.asked]
+        rows = np.unique(np.concatenate([NO_ROWS, *(c.names for c in found)]))
+        texts = [*words, *(labels[int(row)] for row in rows)]
         vectors = np.zeros((0, width), dtype=np.float32)
-        if every:
-            vectors = checked_vectors(self._embedder, every, "question", width)
-        borders = np.cumsum([len(part) for part in texts])[:-1]
+        if texts:  # parts of queries: without the prompt that a question may get
+            vectors = checked_vectors(self._embedder, texts, "passage", width)
+        asking, names = iter(vectors[: len(words)]), vectors[len(words) :]
         nothing = np.zeros((1, width), dtype=np.float32)
-        parts = np.split(vectors, borders) if found else []
-        return [part if len(part) else nothing for part in parts]
+        return [
+            queries(next(asking), names[np.searchsorted(rows, c.names)]) if c.asked else nothing
+            for c in found
+        ]
 
     def _fact_parts(
         self,

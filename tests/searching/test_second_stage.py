@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from graphmem.embedding import load_embedder
 from graphmem.graph.entity_graph import context_graph
-from graphmem.searching.asked_again import AGAIN_FEATURES, again_evidence, next_names
+from graphmem.searching.asked_again import AGAIN_FEATURES, again_evidence, next_names, queries
 from graphmem.searching.candidates import Candidates
 from graphmem.searching.second_stage import (
     FEATURES,
@@ -202,6 +202,15 @@ def test_without_a_next_name_only_the_words_are_asked_again():
     )
     evidence, _ = again_evidence(GRAPH, DF, alone, np.eye(3, dtype=np.float32))
     assert evidence[0, AGAIN_FEATURES.index("by way of")] == pytest.approx(-0.4)
+
+
+def test_a_query_is_the_sum_of_words_and_name():
+    words = np.array([1, 0], dtype=np.float32)
+    names = np.array([[0, 1], [-1, 0]], dtype=np.float32)
+    # A name that points away from the words leaves nothing to ask.
+    expected = [[1, 0], [0.5**0.5, 0.5**0.5], [0, 0]]
+    np.testing.assert_allclose(queries(words, names), expected, rtol=1e-6)
+    assert queries(words, names[:0]).tolist() == [[1, 0]]
 
 
 def test_next_names_are_the_heaviest_that_the_question_does_not_name():
