@@ -3,8 +3,8 @@
     python pipelines/benchmarks/batch.py INDEX --questions questions.jsonl
 
 The rankings must be the same: passages, order and scores. The ratio wished for 1,000 questions at
-6,000 passages was 3. On two quiet cores it was 2.3 before the second stage asked again, and is 1.4
-since: most of the work is the encoder's, and both cores share it in either way.
+6,000 passages was 3. On two quiet cores it was 2.3 before the second stage asked again, and is 1.8
+since: much of the work is the encoder's, and both cores share it in either way.
 """
 
 from __future__ import annotations
