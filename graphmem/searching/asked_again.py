@@ -4,8 +4,8 @@
 his name beside "where was the of born" finds his birthplace. So the words of the question outside
 its names are put to each of the heaviest names that the walk has reached. Words and names are
 embedded apart, in one batch of short texts, and a query is the sum of two vectors: texts of both
-find no more, and take twice as long. No language model is asked, and only the candidates are looked
-at: work does not grow with the index. Figures are in pipelines/results/ranking.md.
+find no more, and take half as long again. No language model is asked, and only the candidates are
+looked at: work does not grow with the index. Figures are in pipelines/results/ranking.md.
 """
 
 from __future__ import annotations
