@@ -83,7 +83,7 @@ def queries(words: NDArray[np.float32], names: NDArray[np.float32]) -> NDArray[n
         names: Unit vectors of the next names, float32 [m, d].
 
     Returns:
-        Unit vectors, float32 [1 + m, d].
+        Unit vectors, float32 [1 + m, d]; one of zeros where a name points away from the words.
 
     >>> queries(np.array([0, 1.0]), np.array([[1.0, 0], [0, 1]])).round(2).tolist()
     [[0.0, 1.0], [0.71, 0.71], [0.0, 1.0]]
@@ -105,7 +105,7 @@ def again_evidence(
         graph: The graph that was walked.
         df: Number of passages of every entity, int32 [E].
         candidates: n candidates, and m next names.
-        vectors: Unit vectors of `queries`, float32 [1 + m, d].
+        vectors: The `queries`, float32 [1 + m, d].
 
     Returns:
         Evidence, float32 [n, len(AGAIN_FEATURES)], and the place in `candidates.names` of the name

@@ -94,7 +94,7 @@ class NameSearcher:
         return traces
 
     def _asked_again(self, found: Sequence[Candidates]) -> list[NDArray[np.float32]]:
-        """Unit vectors of the `queries` of each question, all embedded at once, [1 + m, d] each.
+        """The `queries` of each question, all parts embedded at once, [1 + m, d] each.
 
         A question without a word outside its names asks nothing again: one vector of zeros.
         """
@@ -102,9 +102,8 @@ class NameSearcher:
         words = [c.asked for c in found if c.asked]
         rows = np.unique(np.concatenate([NO_ROWS, *(c.names for c in found)]))
         texts = [*words, *(labels[int(row)] for row in rows)]
-        vectors = np.zeros((0, width), dtype=np.float32)
-        if texts:  # parts of queries: without the prompt that a question may get
-            vectors = checked_vectors(self._embedder, texts, "passage", width)
+        # Parts of queries: without the prompt that a question may get.
+        vectors = checked_vectors(self._embedder, texts, "passage", width)
         asking, names = iter(vectors[: len(words)]), vectors[len(words) :]
         nothing = np.zeros((1, width), dtype=np.float32)
         return [
