@@ -404,6 +404,35 @@ def subject_rows(edges: ContextEdges, passages: int) -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedEdges:
+    """The edges of the S entities that stand in two passages or more, placed for products.
+
+    Entities and passages are placed by their number of edges. A product takes half as long where
+    rows of one length follow each other, as the processor then foresees where each ends.
+
+    Attributes:
+        entities: Row of the entity at each place, int32 [S].
+        passages: Row of the passage at each place, int64 [P].
+        places: Place of each passage, int64 [P].
+        to_entities: Weights, float32 CSR [S, P], by place.
+        to_passages: The same transposed, [P, S].
+    """
+
+    entities: NDArray[np.int32]
+    passages: NDArray[np.int64]
+    places: NDArray[np.int64]
+    to_entities: csr_array
+    to_passages: csr_array
+
+    def entities_of(
+        self, passages: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """How many of the entities each of n passages mentions, [n], and their rows, one by one."""
+        counts, edges = entries_of_rows(self.to_passages.indptr, self.places[passages])
+        return counts, self.entities[self.to_passages.indices[edges]]
+
+
+@dataclass(frozen=True, slots=True)
 class ContextGraph:
     """Weighted context edges in the form that walks read.
 
@@ -411,16 +440,14 @@ class ContextGraph:
 
     Attributes:
         weights: Context edges, float32 CSR [E, P].
-        shared: Its first S rows, CSR [S, P].
-        shared_transposed: The same transposed, [P, S].
+        shared: Those of the first S entities.
         degrees: Sum of the weights of every passage's edges, float32 [P].
         own_share: Share of this sum that goes to entities of this passage alone, float32 [P].
         entity_counts: Number of entities of every passage, int64 [P].
     """
 
     weights: csr_array
-    shared: csr_array
-    shared_transposed: csr_array
+    shared: SharedEdges
     degrees: NDArray[np.float32]
     own_share: NDArray[np.float32]
     entity_counts: NDArray[np.int64]
@@ -472,9 +499,34 @@ def context_graph(weights: csr_array) -> ContextGraph:
     own_share = np.divide(own, degrees, out=np.zeros(passages), where=degrees > 0)
     return ContextGraph(
         weights,
-        block,
-        block.T.tocsr(),
+        _placed(block),
         degrees.astype(np.float32),
         own_share.astype(np.float32),
         np.bincount(weights.indices, minlength=passages),
     )
+
+
+def _placed(edges: csr_array) -> SharedEdges:
+    """Weights [S, P] of entities of several passages, by their number of edges."""
+    by_passage = edges.T.tocsr()
+    entities, passages = _by_length(edges), _by_length(by_passage)
+    places = renumbered(passages, passages.size).astype(np.int64)
+    return SharedEdges(
+        entities.astype(np.int32),
+        passages,
+        places,
+        _renamed(edges[entities], places),
+        _renamed(by_passage[passages], renumbered(entities, entities.size)),
+    )
+
+
+def _by_length(rows: csr_array) -> NDArray[np.int64]:
+    """Rows of a matrix by their number of entries, int64; the longest in their order."""
+    counts = np.minimum(np.diff(rows.indptr), np.iinfo(np.uint16).max)
+    return np.argsort(counts.astype(np.uint16), kind="stable")  # by radix, ten times faster
+
+
+def _renamed(rows: csr_array, places: NDArray[np.integer]) -> csr_array:
+    """The same rows with each column at its place."""
+    columns = places.astype(np.int32, copy=False)[rows.indices]
+    return csr_array((rows.data, columns, rows.indptr), shape=rows.shape)

@@ -94,7 +94,7 @@ def passage_pagerank(
     Every step of such a walk goes from an entity to a passage or back. Without the entities, the
     steps from passage to passage make a system of P unknowns, with d^2 in place of d: fewer and
     cheaper iterations. An entity of one passage only leads back to it; all these are one number
-    for each passage.
+    for each passage, by which its row of the system is divided (Jacobi's preconditioner).
 
     Args:
         graph: E entities and P passages.
@@ -116,30 +116,33 @@ def passage_pagerank(
         return _on_all_nodes(
             graph, entities, entity_restart, passage_restart, preference, damping, tolerance
         )
-    linked = graph.degrees > 0
-    degrees = np.where(linked, graph.degrees, np.float32(1))[:, None]
-    scale = np.sqrt(preference / degrees)
-    root: Vector = np.sqrt(preference * degrees)
-    out = np.float32(1) / (graph.shared @ preference)
-    own_share, far = graph.own_share[:, None], np.float32(damping**2)
-
-    def step(z: Vector) -> Vector:
-        there: Vector = graph.shared_transposed @ (out * (graph.shared @ (scale * z)))
-        there *= scale
-        there += own_share * z
-        there *= far
-        return there
-
     start = passage_restart.copy()
     for walk, (seeds, restart) in enumerate(zip(entities, entity_restart, strict=True)):
         for entity, weight in zip(seeds, restart, strict=True):
             passages, weights = graph.passages_of(int(entity))
             towards = weights * preference[passages, walk]
             start[passages, walk] += np.float32(damping) * weight * towards / towards.sum()
+    edges, far = graph.shared, np.float32(damping**2)
+    linked = graph.degrees > 0
+    # All but what goes to entities of this passage alone, and back.
+    leaving = np.float32(1) - far * graph.own_share
+    degrees = np.where(linked, graph.degrees, np.float32(1)) * leaving
+    degrees, liked, start = (
+        values.take(edges.passages, axis=0) for values in (degrees[:, None], preference, start)
+    )
+    root: Vector = np.sqrt(liked * degrees)
+    scale, out = liked / root, far / (edges.to_entities @ liked)
+
+    def step(z: Vector) -> Vector:
+        image: Vector = edges.to_passages @ (out * (edges.to_entities @ (scale * z)))
+        image *= scale
+        return image
+
     given = np.array([restart.sum() for restart in entity_restart], dtype=np.float32)
     going = given + _column_sums(np.where(linked[:, None], passage_restart, 0))
     bound = _residual_bound(tolerance, going, damping) * np.float32(1 + damping)
-    mass = root * _conjugate_gradients(step, start / root, root, bound, damping)
+    solution = _conjugate_gradients(step, start / root, root, bound, damping)
+    mass = (root * solution).take(edges.places, axis=0) / leaving[:, None]
     handed = _column_sums(np.where(linked[:, None], mass, 0))
     everywhere = _column_sums(mass) + given + np.float32(damping) * handed
     normalised: Vector = np.ascontiguousarray((mass / everywhere).T)

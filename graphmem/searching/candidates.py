@@ -75,9 +75,8 @@ def shared_entities(
     Returns:
         Place of the passage in `rows`, int64 [m], and row of the entity, int32 [m].
     """
-    edges = graph.shared_transposed
-    counts, places = entries_of_rows(edges.indptr, rows)
-    return np.repeat(np.arange(rows.size), counts), edges.indices[places]
+    counts, entities = graph.shared.entities_of(rows)
+    return np.repeat(np.arange(rows.size), counts), entities
 
 
 def lists(
@@ -106,8 +105,8 @@ def lists(
     place, entity, rare = place[looked], entity[looked], rare[looked]
     if not place.size:
         return many
-    counts, places = entries_of_rows(graph.shared.indptr, entity.astype(np.int64))
-    lister, other = np.repeat(place, counts), graph.shared.indices[places]
+    counts, places = entries_of_rows(graph.weights.indptr, entity.astype(np.int64))
+    lister, other = np.repeat(place, counts), graph.weights.indices[places]
     both = lister * np.int64(graph.weights.shape[1]) + other
     _, pair, names = np.unique(both, return_inverse=True, return_counts=True)
     relates = (names[pair] > 1) & (names[pair] <= _LONE) & (other != rows[lister])

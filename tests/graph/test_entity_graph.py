@@ -5,6 +5,7 @@ from math import log
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from worlds import TINY, TINY_NAMES, ScriptedExtractor, island_world
 
 from graphmem.graph.entity_graph import assemble_graph, context_graph, context_weights, subject_name
@@ -169,3 +170,23 @@ def test_entities_of_several_passages_stand_first():
     weights = context_weights(graph.context, 9, 8)
     with pytest.raises(ValueError, match="must come first"):
         context_graph(weights[::-1].tocsr())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shared_edges_are_those_of_entities_of_several_passages(seed):
+    rng = np.random.default_rng(seed)
+    weights = np.where(rng.random((20, 12)) < 0.2, rng.random((20, 12)), 0).astype(np.float32)
+    df = np.count_nonzero(weights, axis=1)
+    several = weights[df > 1]
+    shared = context_graph(csr_array(np.vstack([several, weights[df == 1]]))).shared
+    placed = several[np.ix_(shared.entities, shared.passages)]
+    assert np.array_equal(shared.to_entities.toarray(), placed)
+    assert np.array_equal(shared.to_passages.toarray(), placed.T)
+    assert np.array_equal(shared.passages[shared.places], np.arange(12))
+    for edges in (shared.to_entities, shared.to_passages):
+        assert (np.diff(edges.indptr, 2) >= 0).all()  # rows of one length follow each other
+    counts, entities = shared.entities_of(np.array([7, 0, 7]))
+    expected = [np.flatnonzero(several[:, passage]) for passage in (7, 0, 7)]
+    assert counts.tolist() == [rows.size for rows in expected]
+    found = np.split(entities, np.cumsum(counts)[:-1])
+    assert [sorted(rows) for rows in found] == [rows.tolist() for rows in expected]
