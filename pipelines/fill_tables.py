@@ -4,7 +4,7 @@
     python pipelines/fill_tables.py --check     exit code 1 where a page is not up to date
 
 A table stands between `<!-- table:NAME -->` and `<!-- end -->`. It comes from
-pipelines/results/NAME.json, or from the report in graphmem/searching/second_stage.json.
+pipelines/results/NAME.json, or from the reports in graphmem/searching/second_stage*.json.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md")
 RESULTS = Path(__file__).with_name("results")
 BASELINES = RESULTS / "three_sets.json"
 SECOND_STAGE = ROOT / "graphmem" / "searching" / "second_stage.json"
+SECOND_STAGE_BGE = SECOND_STAGE.with_name("second_stage_bge_small.json")
 CUTS = (2, 5, 10, 20)
 FEW_FILES = 6
 """Endings of fewer files share a row."""
@@ -481,6 +482,7 @@ TABLES: dict[str, tuple[Callable[[Any], str], Path]] = {
     "honest": (honest_table, RESULTS / "flooding.json"),
     "growing": (growing_table, RESULTS / "hard_setting.json"),
     "second_stage": (second_stage_table, SECOND_STAGE),
+    "second_stage_bge": (second_stage_table, SECOND_STAGE_BGE),
     "overview": (overview_table, SECOND_STAGE),
     "learned_words": (learned_words_table, RESULTS / "learned_words.json"),
     "learned_costs": (learned_words_costs, RESULTS / "learned_words.json"),

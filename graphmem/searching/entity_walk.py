@@ -353,7 +353,7 @@ class NameSearcher:
     @cached_property
     def model(self) -> TreeEnsemble:
         """The second stage's parameters."""
-        return load_model()
+        return load_model(self._embedder.fingerprint)
 
 
 def _scaled(scores: NDArray[np.float32], best: float, enough: float = 0.0) -> NDArray[np.float32]:

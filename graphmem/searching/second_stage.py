@@ -2,7 +2,7 @@
 
 The walk brings the evidence of a question into the first twenty or so. A small ensemble of trees
 weighs what `walk_evidence` and `asked_again` say of each; pipelines/train_rerank.py makes its
-parameters.
+parameters, which know the cosines of an embedder.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from graphmem.searching.scores import above_rest
 from graphmem.searching.walk_evidence import WALK_FEATURES
 
 FEATURES: Final = WALK_FEATURES + AGAIN_FEATURES
+_OWN_TREES: Final = {"bge-small-en-v1.5": "second_stage_bge_small.json"}
+"""By name of the embedder; the default's trees order the cosines of all others."""
 _WALK, _SPECIFICITY = FEATURES.index("walk"), FEATURES.index("specificity")
 
 
@@ -162,7 +164,16 @@ def _gate(evidence: NDArray[np.float32], specificity_half: float) -> NDArray[np.
     return gate
 
 
-def load_model() -> TreeEnsemble:
-    """The parameters that come with the package."""
-    text = files("graphmem.searching").joinpath("second_stage.json").read_text("utf-8")
+def trees_file(fingerprint: str) -> str:
+    """The file of the trees for an embedder, which its fingerprint names before the first colon.
+
+    >>> trees_file("bge-small-en-v1.5:fp32:512:cls:a463fc7bfd55"), trees_file("my-own:1")
+    ('second_stage_bge_small.json', 'second_stage.json')
+    """
+    return _OWN_TREES.get(fingerprint.partition(":")[0], "second_stage.json")
+
+
+def load_model(fingerprint: str) -> TreeEnsemble:
+    """The parameters that come with the package, for the cosines of an embedder."""
+    text = files("graphmem.searching").joinpath(trees_file(fingerprint)).read_text("utf-8")
     return TreeEnsemble.parse(json.loads(text))

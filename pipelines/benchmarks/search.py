@@ -4,7 +4,7 @@
 
 A median ratio of at most 3 at 6,000 passages and 6 at 43,477 was promised, and held until the
 second stage asked again: its five short texts cost as much as two or three questions (1.8 to 4.7 at
-1,046 passages, 5.7 to 11.5 at 55,919, on two machines). What is promised now: opening in less than
+1,046 passages, 5.7 to 9.8 at 55,919, on two machines). What is promised now: opening in less than
 a second, and a peak memory below 700 MiB.
 """
 

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from graphmem.embedding import load_embedder
+from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.graph.entity_graph import context_graph
 from graphmem.searching.asked_again import AGAIN_FEATURES, again_evidence, next_names, queries
 from graphmem.searching.candidates import Candidates
+from graphmem.searching.retriever import Retriever
 from graphmem.searching.second_stage import (
     FEATURES,
     TreeEnsemble,
@@ -23,8 +25,12 @@ from graphmem.searching.second_stage import (
     mixed_log_odds,
     parts_of_log_odds,
     rerank,
+    trees_file,
 )
 from graphmem.searching.walk_evidence import WALK_FEATURES, walk_evidence
+from graphmem.storage.current import open_current
+
+PARAMETERS = files("graphmem.searching")
 
 # Entities 0 (film) in passages 0 and 1, 1 (director) in 0, 1 and 2, 2 (town) in 2 alone.
 #   passage 0 is about the film, 1 about the director, 2 about the town
@@ -141,7 +147,7 @@ def test_where_the_question_names_hubs_only_the_walk_decides():
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_contributions_sum_to_the_score(seed, count):
-    model = load_model()
+    model = load_model("any")
     generator = np.random.default_rng(seed)
     evidence = generator.normal(0, 3, (count, len(FEATURES))).astype(np.float32)
     # The root of every tree predicts its mean, which no step is put down to.
@@ -226,15 +232,46 @@ def test_next_names_are_the_heaviest_that_the_question_does_not_name():
     assert names.tolist() == [2]
 
 
-def test_the_packaged_model_says_how_it_was_made():
-    data = json.loads(files("graphmem.searching").joinpath("second_stage.json").read_text("utf-8"))
+@pytest.mark.parametrize("embedder", ["default", "bge-small"])
+def test_packaged_parameters_say_how_they_were_made_and_serve_their_embedder(embedder):
+    fingerprint = load_embedder(embedder).fingerprint
+    data = json.loads(PARAMETERS.joinpath(trees_file(fingerprint)).read_text("utf-8"))
     assert data["made_by"] == "pipelines/train_rerank.py"
-    assert data["embedder"] == load_embedder("default").fingerprint
+    assert data["embedder"] == fingerprint
     assert "locomo_dev3" not in data["data"]
     averages = data["report"]["average"]
     for setting in ("in the hard setting", "among its own", "among its own, without titles"):
         unseen, walk = averages[f"family left out, {setting}"], averages[f"walk, {setting}"]
         assert unseen["recall@5"] > walk["recall@5"] > averages[f"dense, {setting}"]["recall@5"]
+
+
+def test_trees_of_no_other_embedder_are_packaged():
+    files_of = {trees_file(load_embedder(name).fingerprint) for name in ("default", "bge-small")}
+    packaged = [p.name for p in PARAMETERS.iterdir() if p.name.startswith("second_stage")]
+    assert {name for name in packaged if name.endswith(".json")} == files_of
+
+
+class Named(HashingEmbedder):
+    """One that calls itself as it is told."""
+
+    fingerprint = ""
+
+    def __init__(self, fingerprint):
+        super().__init__()
+        self.fingerprint = fingerprint
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "file"),
+    [
+        ("bge-small-en-v1.5:fp32", "second_stage_bge_small.json"),
+        ("bge:1", "second_stage.json"),
+    ],
+)
+def test_an_index_is_ordered_by_the_trees_for_its_embedder(tiny_index, fingerprint, file):
+    data = json.loads(PARAMETERS.joinpath(file).read_text("utf-8"))
+    model = Retriever(open_current(tiny_index), Named(fingerprint)).names.model
+    np.testing.assert_array_equal(model.value, TreeEnsemble.parse(data).value)
 
 
 def test_a_model_for_other_features_is_refused():
