@@ -54,6 +54,7 @@ FAMILIES = {
     "hotpot": ("hotpot_train100", "hotpot_train24", "hotpot_train400"),
     "2wiki": ("2wiki_dev146", "2wiki_train1301"),
 }
+LEARNED = [name for names in FAMILIES.values() for name in names]
 FIRST = [names[0] for names in FAMILIES.values()]
 MOST_PASSAGES = {"hotpot_train400": 6200, "2wiki_train1301": 2500}
 UNSEEN = "locomo_dev3"
@@ -96,13 +97,13 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--indexes", type=Path, required=True, help="folder that keeps indexes")
-    parser.add_argument("--embedder", default="default", choices=["default", "bge-small"])
+    known = ["default", "bge-small"]  # each has a file of its own
+    parser.add_argument("--embedder", default="default", choices=known, help="whose trees")
     parser.add_argument("--out", type=Path, help="default: the file that ships")
     arguments = parser.parse_args()
     arguments.indexes.mkdir(parents=True, exist_ok=True)
     config = RetrievalConfig(candidates=40)
-    names = [name for family in FAMILIES.values() for name in family]
-    corpus = join(arguments.data, names, most=MOST_PASSAGES)
+    corpus = join(arguments.data, LEARNED, most=MOST_PASSAGES)
     embedders = list(dict.fromkeys([arguments.embedder, "default"]))
     asked = [ask(arguments.data, arguments.indexes, corpus, e, config) for e in embedders]
     unseen = [sets.pop((UNSEEN, OWN)) for sets in asked]
@@ -124,7 +125,7 @@ def ask(data: Path, indexes: Path, corpus: Corpus, embedder: str, config: Retrie
     """Ask all questions of all sets, in every setting, by the vectors of one embedder."""
     hard = open_index(indexes, "hard", corpus.passages, embedder)
     sets: Sets = {}
-    for name in (name for family in FAMILIES.values() for name in family):
+    for name in LEARNED:
         sets[name, HARD] = collect(hard, data / name, corpus.places, corpus, config)
     for name in [*FIRST, UNSEEN]:
         for setting in (OWN, UNTITLED) if name != UNSEEN else (OWN,):
@@ -372,7 +373,7 @@ def write(
         "seed": SEED,
         "trees": {**TREES, "max_depth": DEPTH},
         **where,
-        "data": [name for names in FAMILIES.values() for name in names],
+        "data": LEARNED,
         "report": report,
         "features": list(FEATURES),
         "base": model.base,

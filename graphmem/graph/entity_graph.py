@@ -510,11 +510,11 @@ def _placed(edges: csr_array) -> SharedEdges:
     """Weights [S, P] of entities of several passages, by their number of edges."""
     by_passage = edges.T.tocsr()
     entities, passages = _by_length(edges), _by_length(by_passage)
-    places = renumbered(passages, passages.size).astype(np.int64)
+    places = renumbered(passages, passages.size)
     return SharedEdges(
         entities.astype(np.int32),
         passages,
-        places,
+        places.astype(np.int64),
         _renamed(edges[entities], places),
         _renamed(by_passage[passages], renumbered(entities, entities.size)),
     )
@@ -526,7 +526,6 @@ def _by_length(rows: csr_array) -> NDArray[np.int64]:
     return np.argsort(counts.astype(np.uint16), kind="stable")  # by radix, ten times faster
 
 
-def _renamed(rows: csr_array, places: NDArray[np.integer]) -> csr_array:
+def _renamed(rows: csr_array, places: NDArray[np.int32]) -> csr_array:
     """The same rows with each column at its place."""
-    columns = places.astype(np.int32, copy=False)[rows.indices]
-    return csr_array((rows.data, columns, rows.indptr), shape=rows.shape)
+    return csr_array((rows.data, places[rows.indices], rows.indptr), shape=rows.shape)
