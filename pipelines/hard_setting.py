@@ -150,7 +150,7 @@ def join(
     passages: dict[str, Passage] = {}  # by text
     places = {}
     for name in sets:
-        for passage in islice(read_corpus(data / name), (most or {}).get(name)):
+        for passage in read_corpus(data / name, (most or {}).get(name)):
             kept = passages.setdefault(passage.text.strip(), passage)
             places[passage.id] = kept.id
     others = {p.text.strip(): p for p in read_corpus(data / distractors)}
@@ -161,10 +161,10 @@ def join(
     return Corpus(list(passages.values()), places)
 
 
-def read_corpus(folder: Path) -> Iterable[Passage]:
-    """Passages of a set, with ids "set/id"."""
+def read_corpus(folder: Path, most: int | None = None) -> Iterable[Passage]:
+    """Passages of a set, or the first `most` of them, with ids "set/id"."""
     plain = folder / "corpus.jsonl"
-    for record in read_lines(plain if plain.exists() else folder / "corpus.jsonl.gz"):
+    for record in islice(read_lines(plain if plain.exists() else folder / "corpus.jsonl.gz"), most):
         yield Passage(f"{folder.name}/{record['id']}", record["text"], record.get("title", ""))
 
 

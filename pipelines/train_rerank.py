@@ -30,8 +30,7 @@ import argparse
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +128,9 @@ def ask(data: Path, indexes: Path, corpus: Corpus, embedder: str, config: Retrie
     for name in LEARNED:
         sets[name, HARD] = collect(hard, data / name, corpus.places, corpus, config)
     for name in [*LEARNED, UNSEEN]:
+        titled = list(read_corpus(data / name, MOST_PASSAGES.get(name)))
         for setting in (OWN, UNTITLED) if name != UNSEEN else (OWN,):
-            passages = [
-                Passage(p.id, p.text, p.title if setting == OWN else "")
-                for p in islice(read_corpus(data / name), MOST_PASSAGES.get(name))
-            ]
+            passages = [replace(p, title=p.title if setting == OWN else "") for p in titled]
             memory = open_index(indexes, "own", passages, embedder)
             sets[name, setting] = collect(memory, data / name, {}, corpus, config)
     for (name, setting), asked in sets.items():
