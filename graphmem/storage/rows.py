@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -132,9 +133,18 @@ def check_cutting(db: sqlite3.Connection, passage: Passage, table: str = "passag
 
 def named_twice(name: str, here: str, there: str) -> DataError:
     """What to raise where two places give one id to different texts."""
+    here, there = _from_here(here), _from_here(there)
     return DataError(
         f"passage id {name!r} comes twice with different text, or cut in another way: here and at "
-        f"{there or 'an unnamed source'}; give one of them another id, or replace what is in an "
-        "index: graphmem index or add on the command line, update or sync in Python",
+        f"{there or 'an unnamed source'}; give one of them another id, or "
+        "replace what is in an index, in Python by update",
         here,
     )
+
+
+def _from_here(source: str) -> str:
+    """A place as seen from the current folder, if it lies in there."""
+    try:
+        return source.removeprefix(os.path.join(os.getcwd(), ""))
+    except FileNotFoundError:  # the folder was removed
+        return source

@@ -157,6 +157,19 @@ def test_same_id_with_other_text_names_both_places(index, tmp_path):
     assert sorted(hits(index)) == [*ALL, "n"]
 
 
+def test_same_id_names_files_as_they_were_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records = [{"id": "n", "text": "One text."}, {"id": "n", "text": "Another text."}]
+    write_lines(tmp_path / "here.jsonl", records)
+    said = run("index", "here.jsonl", "--index", "i", "--embedder", "hashing", code=3).stdout
+    assert "  here.jsonl:2: passage id 'n' comes twice" in said
+    assert "here and at here.jsonl:1;" in said
+    write_lines(tmp_path / "there.jsonl", records[1:])
+    message = fails("index", "there.jsonl", "--index", "i")
+    assert message.startswith("error: there.jsonl:1: ") and "here and at here.jsonl:1;" in message
+    assert "graphmem index" not in message  # which is what was run
+
+
 @pytest.mark.parametrize("long_first", [True, False])
 def test_same_id_with_a_text_that_is_cut_and_one_that_is_not(tmp_path, long_first):
     records = [{"id": "n", "text": "Alien came back. " * 300}, {"id": "n", "text": "Short."}]

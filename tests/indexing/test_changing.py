@@ -112,7 +112,7 @@ def test_a_text_that_was_cut_is_replaced_with_all_its_pieces_a_piece_alone(tmp_p
 def test_add_refuses_another_text_and_says_what_replaces_it(tmp_path):
     memory = opened(tmp_path / "i")
     memory.add(Passage("a", "Ada met Bob."))
-    with pytest.raises(DataError, match="update or sync in Python"):
+    with pytest.raises(DataError, match="in Python by update"):
         memory.add(Passage("a", "Ada met Cid."))
     with pytest.raises(DataError, match="comes twice"):
         memory.update([Passage("b", "Bob."), Passage("b", "Cid.")])
