@@ -23,7 +23,7 @@ from graphmem.graph.entity_dictionary import (
     find_names,
 )
 
-_LONG_NAME = regex.compile(r"(?<![\w'’-])\p{Lu}\p{Ll}{6,40}(?![\w'’-])")
+_LONG_NAME = regex.compile(r"(?<![\w'’-])\p{Lu}\p{Ll}{6,40}(?![\w-]|['’](?!s?(?!\w)))")
 _FRAGMENTS: Final = {"ain", "don", "ll", "ma", "re", "ve", "won", *"dmosty"}
 _QUESTION_WORDS: Final = frozenset({*STOPWORDS_EN_PLUS, "whose"} - _FRAGMENTS)
 """Words of which questions are made, as `normalise_token` has them."""
@@ -75,8 +75,8 @@ def link_questions(
 def perhaps_mistyped(question: str) -> list[str]:
     """Its long words with a capital, each once.
 
-    >>> perhaps_mistyped("Who built the Harowgate Bridge in Rome?")
-    ['Harowgate']
+    >>> perhaps_mistyped("Who built the Harowgate Bridge in Rome for Hollingwrth's wife?")
+    ['Harowgate', 'Hollingwrth']
     """
     return list(dict.fromkeys(_LONG_NAME.findall(question)))
 

@@ -396,6 +396,10 @@ def test_one_letter_wrong_in_the_question(tmp_path):
         for (i, bridge), ranking in zip(long, rankings, strict=True):
             assert any(bridge in name for name in ranking.entities)
             assert f"b{i}" in {hit.passage.id for hit in ranking.hits}
+    # Whose it is makes no difference.
+    whose = [f"Where lies {name[:-4]}{name[-3:]}'s first bridge?" for name, _, _ in PEOPLE]
+    long = [q for q, (name, _, _) in zip(whose, PEOPLE, strict=True) if len(name.split()[1]) >= 8]
+    assert len(long) >= 8 and all(r.entities for r in retriever.search(long, 5, RetrievalConfig()))
 
 
 def test_a_name_near_two_names_or_near_none_is_not_mended(tmp_path):
