@@ -120,8 +120,12 @@ class EntityDictionary:
         True
         """
         running = np.zeros(1, dtype=np.uint64)
-        for value in hasher.columns([name]).hashes:
-            running = _extend(running, np.array([value]))
+        text = compatible(name)
+        for start, end in token_spans(text):
+            value, _ = hasher.token(text[start:end])
+            running = _extend(running, np.array([value], dtype=np.uint64))
+            if _find(self.prefixes, running)[0] < 0:
+                return False
         return bool(_find(self.names, running)[0] >= 0)
 
     def select(self, new_rows: NDArray[np.int32]) -> EntityDictionary:

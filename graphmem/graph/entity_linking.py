@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
 from typing import Final
@@ -23,7 +23,14 @@ from graphmem.graph.entity_dictionary import (
     find_names,
 )
 
-_LONG_NAME = regex.compile(r"(?<![\w'’-])\p{Lu}\p{Ll}{6,40}(?![\w-]|['’](?!s?(?!\w)))")
+_ENDS = r"(?![\w-]|['’](?!s?(?!\w)))"  # a word, also before 's
+_LONG_NAME = regex.compile(rf"(?<![\w'’-])\p{{Lu}}\p{{Ll}}{{6,40}}{_ENDS}")
+_MAY_LACK = regex.compile(  # an apostrophe, or blanks between the parts of a name
+    r"(?<![\w'’.-])(?:[@#]?(?P<glued>\p{Lu}\p{Ll}{1,40}(?:\p{Lu}\p{Ll}{1,40}){1,4})"
+    r"|(?P<initials>\p{Ll}(?: \p{Ll}){1,3})(?= \p{L}{2})"
+    rf"|(?P<word>\p{{L}}{{4,40}})){_ENDS}"
+)
+_CAPITALISED = regex.compile(r"\p{Lu}\p{Ll}+")
 _FRAGMENTS: Final = {"ain", "don", "ll", "ma", "re", "ve", "won", *"dmosty"}
 _QUESTION_WORDS: Final = frozenset({*STOPWORDS_EN_PLUS, "whose"} - _FRAGMENTS)
 """Words of which questions are made, as `normalise_token` has them."""
@@ -79,6 +86,27 @@ def perhaps_mistyped(question: str) -> list[str]:
     ['Harowgate', 'Hollingwrth']
     """
     return list(dict.fromkeys(_LONG_NAME.findall(question)))
+
+
+def respellings(question: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Words that may be part of a name written in haste: spans [start, end), and what is meant.
+
+    >>> [meant for _, _, meant in respellings("is j k byron sean oconnors or @AdaByron's friend")]
+    [['jk'], ["o'connors", "oconnor's", "o'connor's"], ['Ada Byron']]
+    """
+    for match in _MAY_LACK.finditer(question):
+        word = match["word"] or ""
+        meant = []
+        if match["glued"]:
+            meant = [" ".join(_CAPITALISED.findall(match["glued"]))]
+        elif match["initials"]:
+            meant = [match["initials"].replace(" ", "")]
+        elif word.lower() not in _QUESTION_WORDS:
+            ends = [word, f"{word[:-1]}'s"] if word[-1] == "s" else [word]
+            for end in ends:
+                meant += [end, f"{end[0]}'{end[1:]}"] if end[0] in "OoDd" else [end]
+        if meant != [word]:
+            yield *match.span(), [other for other in meant if other != word]
 
 
 def one_letter_away(word: str) -> list[str]:

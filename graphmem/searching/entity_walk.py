@@ -19,6 +19,7 @@ from graphmem.graph.entity_linking import (
     link_questions,
     one_letter_away,
     perhaps_mistyped,
+    respellings,
 )
 from graphmem.graph.pagerank import entity_mass, passage_pagerank
 from graphmem.graph.person_names import PersonName, around, person_name, persons_named
@@ -44,6 +45,7 @@ from graphmem.storage.weighted import weighed
 
 _FEW = 32  # passages with a surname; one of more is borne by many
 _PERSONS = 8  # looked at in a question; no one asks about more
+_RESPELLED = 32  # words looked at in a question
 _ENOUGH = 0.2
 """Share of what a question's words could reach from which the best passage by words counts fully.
 One in other words, or in another language, shares little words with all passages (ranking.md)."""
@@ -295,14 +297,34 @@ class NameSearcher:
     def link(self, questions: Sequence[str]) -> list[Linked]:
         """What every question names.
 
-        A person by a form of the name that no text has is the only one whom it fits; another long
-        name that no text has is read as the one near it.
+        A name of several words is known without its apostrophes and blanks too. A person by a form
+        of the name that no text has is the only one whom it fits; another long name that no text
+        has is read as the one near it.
         """
-        questions = [self._with_persons(visible(question)) for question in questions]
+        questions = [self._respelled(visible(question)) for question in questions]
+        questions = [self._with_persons(question) for question in questions]
         return [
             self._mistyped(question, found)
             for question, found in zip(questions, self._link(questions), strict=True)
         ]
+
+    def _respelled(self, question: str) -> str:
+        """The question with words so written that it names more by them, where there are such."""
+        knows = partial(self._snapshot.dictionary.knows, self._hasher)
+        for start, end, meant in reversed([*islice(respellings(question), _RESPELLED)]):
+            for other in meant:
+                longer = f"{question[:start]}{other}{question[end:]}"
+                pieces = around(longer, start, start + len(other))
+                if (" " in other and knows(other)) or any(map(knows, pieces)):
+                    written = [question[start:end], *around(question, start, end)]
+                    if not any(map(knows, written)) and self._names_more(question, longer):
+                        question = longer
+                    break
+        return question
+
+    def _names_more(self, question: str, other: str) -> bool:
+        before, after = self._link([question, other])
+        return bool(np.setdiff1d(after.entities, before.entities).size)
 
     def _with_persons(self, question: str) -> str:
         """The question with persons called as the corpus calls them, where one alone fits."""

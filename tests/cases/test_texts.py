@@ -377,6 +377,43 @@ def test_a_surname_of_two_people_of_a_document_is_not_told_apart():
     assert name_forms(passages, spelled).edges == [(1, "ada byron")]
 
 
+@pytest.mark.parametrize(
+    ("in_text", "in_question"),
+    [
+        ("{} {}", "{} {}s"),
+        ("{} {}", "{} {}`s"),
+        ("{} O'{}", "{} O{}"),
+        ("{} D’{}", "{} d{}s"),
+        ("{} {}", "@{}{}"),
+        ("{} {}", "#{}{}'s"),
+        ("J. K. {}{}", "j k {}{}'s"),
+    ],
+)
+def test_a_name_in_the_question_without_apostrophes_and_blanks(tmp_path, in_text, in_question):
+    corpus = [
+        Passage(f"a{i}", FIRST.format(bridge=bridge, name=in_text.format(*name.split())))
+        for i, (name, bridge, _) in enumerate(PEOPLE)
+    ]
+    retriever = index(tmp_path, corpus)
+    named = [in_question.format(*name.split()) for name, _, _ in PEOPLE]
+    for said in (named, [name.lower() for name in named] if "}{" not in in_question else []):
+        asked = [f"what is {name} bridge like" for name in said]
+        for i, ranking in enumerate(retriever.search(asked, 1, RetrievalConfig())):
+            assert ranking.entities and ranking.hits[0].passage.id == f"a{i}"
+
+
+def test_words_that_end_as_names_do_are_left_as_they_are(tmp_path):
+    texts = [
+        "Ada Film met Los Angeles.",
+        "Film Angele met the Old Friend.",
+        "Old Friends is a song.",
+    ]
+    retriever = index(tmp_path, [Passage(str(i), text) for i, text in enumerate(texts)])
+    asked = ["Which films has Los Angeles?", "Who sang Old Friends?", "Who sang old friends?"]
+    found = [ranking.entities for ranking in retriever.search(asked, 1, RetrievalConfig())]
+    assert found == [("Los Angeles",), ("Old Friends",), ("Old Friends",)]
+
+
 def test_one_letter_wrong_in_the_question(tmp_path):
     passages = []
     for i, (name, bridge, town) in enumerate(PEOPLE):
