@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 import regex
 
 from graphmem.base.text import normalise_phrase
-from graphmem.graph.person_names import JUNIOR, TITLES, PersonName, goes_on, nicknamed, person_name
+from graphmem.graph.person_names import (
+    AFTER_NAMES,
+    JUNIOR,
+    TITLES,
+    PersonName,
+    goes_on,
+    nicknamed,
+    person_name,
+)
 from graphmem.types import Passage
 
 _LEGAL = {
@@ -27,6 +35,8 @@ _LEGAL = {
     **{word: word for word in ("gmbh", "llc", "plc", "co", "ag", "kg", "bv", "nv", "llp", "lp")},
     **{word: word for word in ("srl", "sarl", "pty", "oyj", "kgaa", "ohg", "sas", "pvt")},
 }
+_LATER = JUNIOR | AFTER_NAMES
+_TELLS_NONE = TITLES | AFTER_NAMES
 _WORDS = {"st": "saint", "ste": "sainte", "mt": "mount", "ft": "fort"}
 _WORDS |= {"1st": "first", "2nd": "second", "3rd": "third", "4th": "fourth", "5th": "fifth"}
 _WORDS |= {"6th": "sixth", "7th": "seventh", "8th": "eighth", "9th": "ninth", "10th": "tenth"}
@@ -176,19 +186,22 @@ class _Forms:
                     self.join(name, base)
 
     def later_parts(self) -> None:
-        """Jr. and III, a middle initial, a title before a whole name."""
+        """Jr. and III, OBE, a middle initial, a title before a whole name."""
         longer: dict[str, set[str]] = defaultdict(set)
         for name, words in self.words.items():
             if len(words) < 3:
                 continue
-            if words[-1] in JUNIOR:
-                longer[" ".join(words[:-1])].add(name)
+            bare = words
+            while len(bare) > 2 and bare[-1] in _LATER:
+                bare = bare[:-1]
+            if len(bare) < len(words):
+                longer[" ".join(bare)].add(name)
             elif words[0] in TITLES and words[0] != "m":
                 longer[" ".join(words[1:])].add(name)
             elif len(words) == 3 and len(words[1]) == 1 and len(words[0]) > 1:
                 longer[f"{words[0]} {words[2]}"].add(name)
         for base, names in longer.items():
-            ends = {tuple(w for w in self.words[n] if w not in TITLES) for n in names}
+            ends = {tuple(w for w in self.words[n] if w not in _TELLS_NONE) for n in names}
             ends.discard(tuple(base.split(" ")))
             if base in self.words and len(ends) <= 1:
                 for name in sorted(names):

@@ -61,6 +61,27 @@ TITLES: Final = frozenset(
     }
 )
 JUNIOR: Final = frozenset({"jr", "sr", "junior", "senior", "iii", "iv"})
+AFTER_NAMES: Final = frozenset(
+    {
+        *(
+            "phd",
+            "dphil",
+            "md",
+            "dds",
+            "jd",
+            "llm",
+            "mba",
+            "msc",
+            "bsc",
+            "frs",
+            "frcs",
+            "rn",
+            "cpa",
+        ),
+        *("obe", "mbe", "cbe", "kbe", "dbe", "qc", "kc", "mp", "mep", "esq", "esquire"),
+    }
+)
+"""Degrees, orders and offices behind a name, which tell no person from another."""
 _PARTICLES = "(?:van|von|der|den|de|da|di|du|del|la|le|ter|zu|bin|ibn|al)"
 _MOST_WORDS = 5
 _WORD = r"\p{Lu}[\p{L}\p{M}]*+(?:['’-]\p{L}[\p{L}\p{M}]*+){0,3}"
@@ -151,6 +172,8 @@ def person_name(written: str) -> PersonName | None:
     words = [normalise_phrase(piece) for piece in pieces]
     titled = len(words) > 1 and words[0] in TITLES and len(words[0]) > 1
     words = words[titled:]
+    while len(words) > 2 and words[-1] in AFTER_NAMES:
+        words.pop()
     later = words.pop() if len(words) > 1 and words[-1] in JUNIOR else ""
     first = next((i for i, piece in enumerate(pieces[titled:]) if piece.islower()), len(words) - 1)
     first = min(first, len(words) - 1)

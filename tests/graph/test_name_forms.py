@@ -32,6 +32,8 @@ def named(*names):
         ("Humphrey Quennell Jr.", "Humphrey Quennell"),
         ("Humphrey Quennell III", "Humphrey Quennell"),
         ("Dr. Humphrey Quennell", "Humphrey Quennell"),
+        ("Humphrey Quennell OBE", "Humphrey Quennell"),
+        ("Humphrey Quennell M.D. PhD", "Humphrey Quennell"),
         ("HumphreyQuennell", "Humphrey Quennell"),
         ("Humphrey Quenell", "Humphrey Quennell"),
         ("Humphrey Quenenll", "Humphrey Quennell"),
