@@ -18,6 +18,7 @@ from graphmem.graph.person_names import (
     JUNIOR,
     TITLES,
     PersonName,
+    given_first,
     goes_on,
     nicknamed,
     person_name,
@@ -44,7 +45,7 @@ _ROMAN = regex.compile(r"(?=[ivx]{2})(x{0,3})(ix|iv|v?i{0,3})")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "Ä": "Ae"})
 _UMLAUTS |= str.maketrans({"Ö": "Oe", "Ü": "Ue", "Ø": "Oe", "Å": "Aa"})
 _MARKED = regex.compile(r"[äöüøåÄÖÜØÅ]")
-_INITIALS = regex.compile(r"(\p{Lu}|(?:\p{Lu}\.[ ]?)+) ?(?<=[ .])\p{Lu}.*")
+_INITIALS = regex.compile(r"(\p{Lu}(?:-\p{Lu})?|(?:\p{Lu}\.[ -]?)+) ?(?<=[ .])\p{Lu}.*")
 _SHORTEST_KEY = 6  # letters; shorter words come together by chance
 _MOST_BEARERS = 32  # names with one surname
 _WELL_KNOWN = 8  # passages; an acronym of more takes two documents to be told what it means
@@ -106,6 +107,7 @@ def name_forms(passages: Sequence[Passage], spelled: Sequence[Mapping[str, str]]
     forms = _Forms(passages, spelled)
     forms.alike()
     forms.companies()
+    forms.capitals_first()
     forms.later_parts()
     forms.missing_letters()
     forms.persons()
@@ -185,6 +187,13 @@ class _Forms:
                 for name in next(iter(kinds.values())):
                     self.join(name, base)
 
+    def capitals_first(self) -> None:
+        """BYRON Ada, as lists of results have it, where a text knows Ada Byron."""
+        for name in self.words:
+            other = normalise_phrase(given_first(self.spelling[name]))
+            if other in self.words:
+                self.join(name, other)
+
     def later_parts(self) -> None:
         """Jr. and III, OBE, a middle initial, a title before a whole name."""
         longer: dict[str, set[str]] = defaultdict(set)
@@ -242,9 +251,9 @@ class _Forms:
     def persons(self) -> None:
         """Initials, or a title, and a surname: who has this surname, and a given name that fits."""
         for name, words in list(self.words.items()):
-            if len(words) != 2 or name in self.of:
+            given, surname = "".join(words[:-1]), words[-1]
+            if name in self.of or not (len(words) == 2 or len(given) == len(words) - 1 > 0):
                 continue
-            given, surname = words
             if given in TITLES:
                 fits = {n for n in self._bearers(surname) if self.words[n][0] not in TITLES}
                 self._lead(name, {self.whole(n) for n in fits} - {name}, sure=False)

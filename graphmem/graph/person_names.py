@@ -103,6 +103,10 @@ _RUN = regex.compile(
 _ANY_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’.&-][\p{L}\p{M}\p{N}]+)*")
 _HANDLE = regex.compile(r"<?@?(?P<words>\p{L}+(?:[._-]\p{L}+){1,3})\d{0,4}(?:@[\w.-]+)?>?")
 _FIRST_LAST = regex.compile(rf"(?P<s>{_WORD}), (?P<g>\p{{Lu}}.*)")
+_CAPITALS_FIRST = regex.compile(
+    r"(?P<s>\p{Lu}[\p{Lu}\p{M}'’-]+(?: \p{Lu}[\p{Lu}\p{M}'’-]+){0,2})"
+    r" (?P<g>\p{Lu}\p{Ll}[\p{L}\p{M}'’-]*(?: \p{Lu}\p{Ll}[\p{L}\p{M}'’-]*){0,2})"
+)
 _INITIAL_IN_LIST = regex.compile(r"(?:\p{Lu}\.)+,")
 _OF_PLACES = frozenset({"in", "at", "from", "to", "of", "near", "for", "on", "into", "through"})
 _PIECES = regex.compile(rf"{_WORD}\.?|{_PARTICLES}(?= )")
@@ -156,6 +160,8 @@ def person_name(written: str) -> PersonName | None:
     PersonName(given=('matilda', 'j'), surname='van doorn', later='jr')
     >>> person_name('Byron, A.') == person_name("A.Byron") == person_name("a.byron@example.org")
     True
+    >>> person_name("BYRON Ada") == person_name("Ada Byron")
+    True
     >>> person_name('Ada "Addie" Byron') == person_name("Ada Byron"), person_name("the House")
     (True, None)
     """
@@ -164,7 +170,7 @@ def person_name(written: str) -> PersonName | None:
         *given, surname = map(normalise_phrase, regex.split("[._-]", handle["words"]))
         return PersonName(tuple(given), surname) if len(surname) > 1 else None
     written = _INSIDE.sub(" ", written)
-    if swapped := _FIRST_LAST.fullmatch(written):
+    if swapped := _FIRST_LAST.fullmatch(written) or _CAPITALS_FIRST.fullmatch(written):
         written = f"{swapped['g']} {swapped['s']}"
     pieces = _PIECES.findall(written)
     if not pieces or "".join(pieces).rstrip(".") != regex.sub(r"\s", "", written).rstrip("."):
@@ -240,6 +246,16 @@ def nicknamed(text: str) -> Iterator[tuple[str, str]]:
         given = _without_opening(match["g"])
         if given:
             yield f"{given} {match['s']}", f"{match['n'][1:-1]} {match['s']}"
+
+
+def given_first(written: str) -> str:
+    """The name as lists of results and members have it, with the given name first; else "".
+
+    >>> given_first("VAN DER MEER Jan Willem"), given_first("Jan VAN DER MEER")
+    ('Jan Willem VAN DER MEER', '')
+    """
+    match = _CAPITALS_FIRST.fullmatch(written)
+    return f"{match['g']} {match['s']}" if match else ""
 
 
 def _without_opening(name: str) -> str:
