@@ -43,6 +43,14 @@ _BATCH = 32
 _PART = 2000  # characters that are parsed at once
 _NO_NAME = regex.compile(r"[^\p{L}\p{M}\p{N}]{40,}+")
 _VALUE = regex.compile(r"(?<!\S)([\p{L}_][\w.-]{0,60})=(?=[\"'\p{L}\p{N}])")  # of a line of a log
+_GLUED = regex.compile(  # "Ada Byron;Bo King", "Ada Byron(Bo King)", in which it sees one word
+    r"(?<=[\p{L}\p{M}\p{N}.)])(?:[;|•·→]|[-=]>)(?=[\p{L}\p{N}])|^[•·→](?=\p{L})"
+    r"|(?<=[\p{Ll}\p{M}.)])[()&](?=\p{Lu}\p{Ll})",
+    regex.MULTILINE,
+)
+_INITIALS = regex.compile(  # "I R Byron", in which the pipeline sees the words I and A
+    r"(?<![\p{L}\p{M}\p{N}]['’]?)\p{Lu}(?:[ \xa0]\p{Lu}){1,3}(?=[ \xa0]\p{Lu}\p{Ll})"
+)
 # Scripts that have capitals, in which the English pipeline takes whole clauses for names.
 _CASED = r"[\p{Greek}\p{Cyrillic}\p{Armenian}]"
 _HAS_CASED = regex.compile(_CASED)
@@ -164,6 +172,7 @@ def _parts(text: str) -> list[str]:
     Most texts stay whole. Long ones are cut at sentence ends, else between words.
     """
     text = _VALUE.sub(r"\1: ", LOG_HEAD.sub("", _NO_NAME.sub(" ", text)))
+    text = _INITIALS.sub(_with_stops, _GLUED.sub(r" \g<0> ", text))
     if len(text) <= _PART and not _LONG_WORD.search(text):
         return [text]
     parts = [""]
@@ -174,6 +183,10 @@ def _parts(text: str) -> list[str]:
             else:
                 parts[-1] = f"{parts[-1]} {piece}".lstrip()
     return parts
+
+
+def _with_stops(initials: regex.Match[str]) -> str:
+    return " ".join(f"{letter}." for letter in initials[0] if letter.isalpha())
 
 
 def _names(doc: Doc) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from graphmem.base.text import normalise_phrase
 from graphmem.errors import ModelError
 from graphmem.extraction import spacy as spacy_adapter
 from graphmem.extraction.spacy import SpacyExtractor, _parts
@@ -25,6 +26,19 @@ def names(extractor, text, title=""):
 def test_names_as_written_each_once(extractor):
     text = "Ada Lovelace met Charles Babbage in London. Later Ada Lovelace left London."
     assert names(extractor, text) == ("Ada Lovelace", "Charles Babbage", "London")
+
+
+@pytest.mark.parametrize("between", [";", "|", "•", " · ", "·", "->", "(", "&", ", "])
+def test_names_without_blanks_between_them_are_two(extractor, between):
+    text = f"The book was edited by Percival Drummond{between}Octavia Mowbray. It sold well."
+    found = {*map(normalise_phrase, names(extractor, text))}
+    assert {"percival drummond", "octavia mowbray"} <= found
+
+
+@pytest.mark.parametrize("initials", ["I R", "A J", "P L", "J A M"])
+def test_initials_without_stops_belong_to_the_name(extractor, initials):
+    found = names(extractor, f"The book was edited by {initials} Drummond in Rome.")
+    assert normalise_phrase(f"{initials} Drummond") in {*map(normalise_phrase, found)}
 
 
 def test_title_and_text_do_not_run_into_each_other(extractor):
