@@ -259,8 +259,14 @@ def given_first(written: str) -> str:
 
 
 def _without_opening(name: str) -> str:
-    """The name without words before it that only have a capital since a sentence begins."""
+    """The name without words before it that only have a capital since a sentence begins.
+
+    >>> [_without_opening(name) for name in ("Did Ada Byron", "A Ada Byron", "I R Byron")]
+    ['Ada Byron', 'Ada Byron', 'I R Byron']
+    """
     words = name.split(" ")
     while words and words[0].lower() in STOPWORDS_EN_PLUS:
+        if list(map(len, words[:2])) == [1, 1]:
+            break  # the first of two initials
         words = words[1:]
     return " ".join(words)
