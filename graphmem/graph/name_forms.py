@@ -205,7 +205,7 @@ class _Forms:
                 bare = bare[:-1]
             if len(bare) < len(words):
                 longer[" ".join(bare)].add(name)
-            elif words[0] in TITLES and words[0] != "m":
+            elif words[0] in TITLES and words[0] != "m" and words[1] not in ("of", "for", "the"):
                 longer[" ".join(words[1:])].add(name)
             elif len(words) == 3 and len(words[1]) == 1 and len(words[0]) > 1:
                 longer[f"{words[0]} {words[2]}"].add(name)

@@ -58,6 +58,9 @@ TITLES: Final = frozenset(
         "frau",
         "m",
         "mme",
+        *("admiral", "archbishop", "chancellor", "chef", "coach", "commander", "constable"),
+        *("congressman", "congresswoman", "corporal", "councillor", "detective", "engineer"),
+        *("mayor", "nurse", "officer", "rabbi", "secretary", "sheriff", "skipper"),
     }
 )
 JUNIOR: Final = frozenset({"jr", "sr", "junior", "senior", "iii", "iv"})

@@ -37,6 +37,7 @@ def named(*names):
         ("QUENNELL Humphrey", "Humphrey Quennell"),
         ("VAN DER MEER Jan Willem", "Jan Willem van der Meer"),
         ("O'REGAN Sinéad", "Sinead O’Regan"),
+        ("Chef Humphrey Quennell", "Humphrey Quennell"),
         ("Humphrey Quennell OBE", "Humphrey Quennell"),
         ("Humphrey Quennell M.D. PhD", "Humphrey Quennell"),
         ("HumphreyQuennell", "Humphrey Quennell"),
@@ -73,6 +74,7 @@ def test_one_name(form, name):
         ("George W. Bush", "George H. W. Bush"),
         ("John Smith", "John Quincy Smith"),
         ("T.J.Miller", "Tim Miller"),
+        ("Mayor of Montreal", "of Montreal"),
     ],
 )
 def test_names_that_stay_apart(names):
