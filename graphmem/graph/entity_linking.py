@@ -25,6 +25,7 @@ from graphmem.graph.entity_dictionary import (
 
 _ENDS = r"(?![\w-]|['’](?!s?(?!\w)))"  # a word, also before 's
 _LONG_NAME = regex.compile(rf"(?<![\w'’-])\p{{Lu}}\p{{Ll}}{{6,40}}{_ENDS}")
+_LONG_WORD = regex.compile(rf"(?<![\w'’-])\p{{L}}\p{{Ll}}{{6,40}}{_ENDS}")
 _MAY_LACK = regex.compile(  # an apostrophe, or blanks between the parts of a name
     r"(?<![\w'’.-])(?:[@#]?(?P<glued>\p{Lu}\p{Ll}{1,40}(?:\p{Lu}\p{Ll}{1,40}){1,4})"
     r"|(?P<initials>\p{Ll}(?: \p{Ll}){1,3})(?= \p{L}{2})"
@@ -80,12 +81,15 @@ def link_questions(
 
 
 def perhaps_mistyped(question: str) -> list[str]:
-    """Its long words with a capital, each once.
+    """Its long words with a capital, or all long words where it has no capitals, each once.
 
     >>> perhaps_mistyped("Who built the Harowgate Bridge in Rome for Hollingwrth's wife?")
     ['Harowgate', 'Hollingwrth']
+    >>> perhaps_mistyped("Harowgate bridge, who built it for hollingwrth")
+    ['Harowgate', 'hollingwrth']
     """
-    return list(dict.fromkeys(_LONG_NAME.findall(question)))
+    words = _LONG_NAME if _has_inner_capitals(question) else _LONG_WORD
+    return list(dict.fromkeys(words.findall(question)))
 
 
 def respellings(question: str) -> Iterator[tuple[int, int, list[str]]]:

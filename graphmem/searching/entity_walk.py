@@ -363,13 +363,16 @@ class NameSearcher:
                 continue
             meant = self._snapshot.lexical.known(one_letter_away(word))
             mended = self._link([question.replace(word, other) for other in meant])
-            near = [m for m in mended if self._adds_a_rare_name(found, m)]
+            near = [m for m in mended if self._adds_a_rare_name(found, m, word.islower())]
             if len(near) == 1:
                 return near[0]
         return found
 
-    def _adds_a_rare_name(self, found: Linked, mended: Linked) -> bool:
+    def _adds_a_rare_name(self, found: Linked, mended: Linked, whole: bool) -> bool:
+        """Whether it does, and if `whole` one of several words, since a word can be any word."""
         added = np.setdiff1d(mended.entities, found.entities)
+        if whole and not all(" " in self._snapshot.labels[int(row)] for row in added):
+            return False
         return bool(added.size and self._snapshot.df[added].max() <= _RARE)
 
     @cached_property

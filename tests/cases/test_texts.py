@@ -437,6 +437,10 @@ def test_one_letter_wrong_in_the_question(tmp_path):
     whose = [f"Where lies {name[:-4]}{name[-3:]}'s first bridge?" for name, _, _ in PEOPLE]
     long = [q for q, (name, _, _) in zip(whose, PEOPLE, strict=True) if len(name.split()[1]) >= 8]
     assert len(long) >= 8 and all(r.entities for r in retriever.search(long, 5, RetrievalConfig()))
+    small = [question.lower() for question in long]  # where a word alone is any word
+    assert all(" " in r.entities[0] for r in retriever.search(small, 5, RetrievalConfig()))
+    (alone,) = retriever.search(["who was called thornburi"], 5, RetrievalConfig())
+    assert not alone.entities
 
 
 def test_a_name_near_two_names_or_near_none_is_not_mended(tmp_path):
