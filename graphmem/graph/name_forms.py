@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import regex
 
@@ -16,6 +17,7 @@ from graphmem.base.text import normalise_phrase
 from graphmem.graph.person_names import (
     AFTER_NAMES,
     JUNIOR,
+    PARTICLES,
     TITLES,
     PersonName,
     given_first,
@@ -45,7 +47,10 @@ _ROMAN = regex.compile(r"(?=[ivx]{2})(x{0,3})(ix|iv|v?i{0,3})")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "Ä": "Ae"})
 _UMLAUTS |= str.maketrans({"Ö": "Oe", "Ü": "Ue", "Ø": "Oe", "Å": "Aa"})
 _MARKED = regex.compile(r"[äöüøåÄÖÜØÅ]")
-_INITIALS = regex.compile(r"(\p{Lu}(?:-\p{Lu})?|(?:\p{Lu}\.[ -]?)+) ?(?<=[ .])\p{Lu}.*")
+_INITIALS = regex.compile(
+    r"(\p{Lu}(?:-\p{Lu})?|(?:\p{Lu}\.[ -]?)+) ?(?<=[ .])"
+    rf"(?:(?:{'|'.join(PARTICLES)}) )*+\p{{Lu}}.*"
+)
 _SHORTEST_KEY = 6  # letters; shorter words come together by chance
 _MOST_BEARERS = 32  # names with one surname
 _WELL_KNOWN = 8  # passages; an acronym of more takes two documents to be told what it means
@@ -251,15 +256,17 @@ class _Forms:
     def persons(self) -> None:
         """Initials, or a title, and a surname: who has this surname, and a given name that fits."""
         for name, words in list(self.words.items()):
-            given, surname = "".join(words[:-1]), words[-1]
-            if name in self.of or not (len(words) == 2 or len(given) == len(words) - 1 > 0):
+            first = max(1, sum(1 for _ in takewhile(_is_letter, words)))
+            given, surname = "".join(words[:first]), words[first:]
+            if name in self.of or not surname or not set(surname[:-1]) <= set(PARTICLES):
                 continue
             if given in TITLES:
-                fits = {n for n in self._bearers(surname) if self.words[n][0] not in TITLES}
+                fits = {n for n in self._named(surname) if self.words[n][0] not in TITLES}
                 self._lead(name, {self.whole(n) for n in fits} - {name}, sure=False)
                 continue
             if len(given) <= 3 and _INITIALS.fullmatch(self.spelling[name]):
-                fits = {n for n in self._bearers(surname) if self._has_initials(n, given)}
+                held = self._named(surname)
+                fits = {n for n in held if self._has_initials(n, given, len(surname))}
                 self._lead(name, {self.whole(n) for n in fits} - {name}, sure=True)
 
     def surnames(self) -> None:
@@ -287,8 +294,13 @@ class _Forms:
         names = (n for n in self.by_last[surname] if len(self.words[n][0]) > 1)
         return [n for n in names if self.spelling[n][:1].isupper()]
 
-    def _has_initials(self, name: str, initials: str) -> bool:
-        given = [word[0] for word in self.words[name][:-1]]
+    def _named(self, surname: list[str]) -> list[str]:
+        """The same with a surname of several words."""
+        names = self._bearers(surname[-1])
+        return [n for n in names if self.words[n][-len(surname) :] == surname]
+
+    def _has_initials(self, name: str, initials: str, surname: int) -> bool:
+        given = [word[0] for word in self.words[name][:-surname]]
         short = len(self.words[name][0]) <= 3 and self.spelling[name][:2][1:] in (".", " ")
         return not short and "".join(given).startswith(initials)
 
@@ -426,6 +438,10 @@ def _key(words: Sequence[str]) -> str:
 
 
 _UNITS = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]
+
+
+def _is_letter(word: str) -> bool:
+    return len(word) == 1
 
 
 def _least(place: int) -> int:

@@ -85,7 +85,12 @@ AFTER_NAMES: Final = frozenset(
     }
 )
 """Degrees, orders and offices behind a name, which tell no person from another."""
-_PARTICLES = "(?:van|von|der|den|de|da|di|du|del|la|le|ter|zu|bin|ibn|al)"
+PARTICLES: Final = (
+    *("van", "von", "der", "den", "de", "da", "di", "du", "del", "la", "le", "ter", "zu"),
+    *("bin", "ibn", "al"),
+)
+"""Words between the given names and the surname that belong to the surname."""
+_PARTICLES = f"(?:{'|'.join(PARTICLES)})"
 _MOST_WORDS = 5
 _WORD = r"\p{Lu}[\p{L}\p{M}]*+(?:['’-]\p{L}[\p{L}\p{M}]*+){0,3}"
 _CALLED = r"\p{Lu}\p{Ll}[\p{L}\p{M} -]{0,20}"

@@ -34,6 +34,9 @@ def named(*names):
         ("Dr. Humphrey Quennell", "Humphrey Quennell"),
         ("J.-L. Quennell", "Jean-Luc Quennell"),
         ("J-L Quennell", "Jean-Luc Quennell"),
+        ("D. da Silva", "Duarte da Silva"),
+        ("J. W. van Doorn", "Jan Willem van Doorn"),
+        ("L. van der Meer", "Lotte van der Meer"),
         ("QUENNELL Humphrey", "Humphrey Quennell"),
         ("VAN DER MEER Jan Willem", "Jan Willem van der Meer"),
         ("O'REGAN Sinéad", "Sinead O’Regan"),
@@ -75,6 +78,8 @@ def test_one_name(form, name):
         ("John Smith", "John Quincy Smith"),
         ("T.J.Miller", "Tim Miller"),
         ("Mayor of Montreal", "of Montreal"),
+        ("D. da Silva", "Duarte de Silva"),
+        ("D. da Silva", "Duarte da Silva", "Dora da Silva"),
     ],
 )
 def test_names_that_stay_apart(names):
