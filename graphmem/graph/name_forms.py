@@ -37,11 +37,17 @@ _LEGAL = {
     "company": "co",
     **{word: word for word in ("gmbh", "llc", "plc", "co", "ag", "kg", "bv", "nv", "llp", "lp")},
     **{word: word for word in ("srl", "sarl", "pty", "oyj", "kgaa", "ohg", "sas", "pvt")},
+    **{word: word for word in ("sa", "spa", "ab", "kk", "oy", "asa", "aps")},
 }
+_IN_CAPITALS = frozenset({"sa", "spa", "ab"})  # "Halcyon S.p.A.", but not "Bath Spa"
 _LATER = JUNIOR | AFTER_NAMES
 _TELLS_NONE = TITLES | AFTER_NAMES
 _WORDS = {"st": "saint", "ste": "sainte", "mt": "mount", "ft": "fort"}
 _WORDS |= {"1st": "first", "2nd": "second", "3rd": "third", "4th": "fourth", "5th": "fifth"}
+_WORDS |= {"ave": "avenue", "rd": "road", "blvd": "boulevard", "hwy": "highway", "sq": "square"}
+_WORDS |= {"univ": "university", "inst": "institute", "dept": "department", "assn": "association"}
+_WORDS |= {"natl": "national", "intl": "international", "bros": "brothers", "govt": "government"}
+_WORDS |= {"nr": "no", "number": "no", "vs": "v", "versus": "v"}
 _WORDS |= {"6th": "sixth", "7th": "seventh", "8th": "eighth", "9th": "ninth", "10th": "tenth"}
 _ROMAN = regex.compile(r"(?=[ivx]{2})(x{0,3})(ix|iv|v?i{0,3})")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "Ä": "Ae"})
@@ -179,17 +185,26 @@ class _Forms:
                     self.join(name, best)
 
     def companies(self) -> None:
-        """A company with its legal form, and without, where it has one such form only."""
-        bases: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        """A company with its legal form, and without, where it has one such form only.
+
+        "Halcyon Co." and "Halcyon Co., Ltd." are one form, "Halcyon Ltd." and "Halcyon Inc." two.
+        """
+        bases: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
         for name, words in self.words.items():
             bare = words
+            last = self.spelling[name].split()[-1].replace(".", "")
+            if words[-1] in _IN_CAPITALS and not _is_acronym(last):
+                continue
             while len(bare) > 1 and bare[-1] in _LEGAL:
                 bare = bare[:-1]
             if len(bare) < len(words) and (len(bare) > 1 or words[-1] != "company"):
-                bases[" ".join(bare)][_LEGAL[words[-1]]].append(name)
-        for base, kinds in bases.items():
-            if base in self.words and len(kinds) == 1:
-                for name in next(iter(kinds.values())):
+                kinds = frozenset(_LEGAL[word] for word in words[len(bare) :])
+                bases[" ".join(bare)][name] = kinds
+        for base, names in bases.items():
+            if base in self.words and max(names.values(), key=len) == frozenset().union(
+                *names.values()
+            ):
+                for name in names:
                     self.join(name, base)
 
     def capitals_first(self) -> None:

@@ -48,6 +48,12 @@ def named(*names):
         ("Humphrey Quenenll", "Humphrey Quennell"),
         ("Halcyon Holdings Inc.", "Halcyon Holdings"),
         ("Halcyon GmbH", "Halcyon"),
+        ("Halcyon S.p.A.", "Halcyon"),
+        ("Halcyon Works AB", "Halcyon Works"),
+        ("Halcyon Avenue", "Halcyon Ave."),
+        ("Univ. of Halcyon", "University of Halcyon"),
+        ("Halcyon Nr. 7", "Halcyon No. 7"),
+        ("Halcyon vs. Quennell", "Halcyon v. Quennell"),
         ("St. Swithin Abbey", "Saint Swithin Abbey"),
         ("2nd Street Bridge", "Second Street Bridge"),
         ("Kestrel II", "Kestrel 2"),
@@ -58,6 +64,12 @@ def named(*names):
 def test_one_name(form, name):
     (pair,) = named(form, name).merged.items()
     assert len({*pair}) == 2
+
+
+def test_parts_of_one_legal_form():
+    found = named("Halcyon Co.", "Halcyon Co., Ltd.", "Halcyon").merged
+    assert found == {"halcyon co": "halcyon", "halcyon co ltd": "halcyon"}
+    assert not named("Halcyon Co.", "Halcyon Inc.", "Halcyon").merged
 
 
 @pytest.mark.parametrize(
@@ -78,6 +90,7 @@ def test_one_name(form, name):
         ("John Smith", "John Quincy Smith"),
         ("T.J.Miller", "Tim Miller"),
         ("Mayor of Montreal", "of Montreal"),
+        ("Bath Spa", "Bath"),
         ("D. da Silva", "Duarte de Silva"),
         ("D. da Silva", "Duarte da Silva", "Dora da Silva"),
     ],
