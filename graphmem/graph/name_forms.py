@@ -7,7 +7,7 @@ joined to both, and they stay two.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -58,6 +58,7 @@ _INITIALS = regex.compile(
     rf"(?:(?:{'|'.join(PARTICLES)}) )*+\p{{Lu}}.*"
 )
 _SHORTEST_KEY = 6  # letters; shorter words come together by chance
+_LONG_NUMBER = 8  # digits; a day has so many
 _MOST_BEARERS = 32  # names with one surname
 _WELL_KNOWN = 8  # passages; an acronym of more takes two documents to be told what it means
 _LONG_SURNAME, _LONG_FIRST = 6, 9  # letters; one may be missing in a word that is not shorter
@@ -178,6 +179,9 @@ class _Forms:
             if _MARKED.search(self.spelling[name]):
                 other = normalise_phrase(self.spelling[name].translate(_UMLAUTS))
                 groups[f"{key} ü"] |= {name, other} if other in self.spelling else set()
+        for digits, keys in _in_groups(groups).items():
+            if len(keys) == 1 and digits in groups:
+                groups[keys[0]] |= groups.pop(digits)
         for group in groups.values():
             if len(group) > 1:
                 best = max(group, key=lambda n: (len(self.rows[n]), n.count(" "), n))
@@ -440,16 +444,36 @@ class _Forms:
                 self.edges += ((row, n) for n, places in longs.items() for row, _ in places)
 
 
+def _in_groups(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Keys of long numbers in groups of digits (books, telephones, days), by all the digits."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        digits = key.replace(".", "")
+        if digits != key and len(digits) >= _LONG_NUMBER and digits.isdigit():
+            found[digits].append(key)
+    return found
+
+
 def _key(words: Sequence[str]) -> str:
-    """What stays the same in all ways to write a name that are told by their words alone."""
-    said = []
+    """What stays the same in all ways to write a name that are told by their words alone.
+
+    >>> _key(["warner", "bros"]), _key(["hot", "rod", "2"]), _key(["hotrod", "ii"])
+    ('warnerbrothers', 'hotrod2', 'hotrod2')
+    >>> _key(["1", "12", "3"]), _key(["11", "2", "3"])
+    ('1.12.3', '11.2.3')
+    """
+    said = ""
     for place, word in enumerate(words):
         roman = _ROMAN.fullmatch(word) if place else None
         if roman:
-            said.append(str(10 * len(roman[1]) + _UNITS.index(roman[2])))
-        elif word != "and" or place in (0, len(words) - 1):
-            said.append(_WORDS.get(word, word) if len(words) > 1 else word)
-    return "".join(said)
+            part = str(10 * len(roman[1]) + _UNITS.index(roman[2]))
+        elif word == "and" and place not in (0, len(words) - 1):
+            continue
+        else:
+            part = _WORDS.get(word, word) if len(words) > 1 else word
+        # Numbers side by side stay two: 1.12.3 is not 11.2.3.
+        said += f".{part}" if said[-1:].isdigit() and part[0].isdigit() else part
+    return said
 
 
 _UNITS = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]

@@ -59,6 +59,8 @@ def named(*names):
         ("Kestrel II", "Kestrel 2"),
         ("Jörg Müller", "Joerg Mueller"),
         ("PPR7195", "PPR-7195"),
+        ("978-3-16-148410-0", "9783161484100"),
+        ("20260305", "2026-03-05"),
     ],
 )
 def test_one_name(form, name):
@@ -91,6 +93,11 @@ def test_parts_of_one_legal_form():
         ("T.J.Miller", "Tim Miller"),
         ("Mayor of Montreal", "of Montreal"),
         ("Bath Spa", "Bath"),
+        ("1.12.3", "11.2.3"),
+        ("10.1.12.3", "10.11.2.3"),
+        ("Quartz 1.12", "Quartz 11.2"),
+        ("A1-11", "A11-1"),
+        ("192.168.1.112", "192.168.11.12", "192168111.12"),
         ("D. da Silva", "Duarte de Silva"),
         ("D. da Silva", "Duarte da Silva", "Dora da Silva"),
     ],
