@@ -26,8 +26,9 @@ from graphmem.graph.entity_dictionary import (
 _ENDS = r"(?![\w-]|['’](?!s?(?!\w)))"  # a word, also before 's
 _LONG_NAME = regex.compile(rf"(?<![\w'’-])\p{{Lu}}\p{{Ll}}{{6,40}}{_ENDS}")
 _LONG_WORD = regex.compile(rf"(?<![\w'’-])\p{{L}}\p{{Ll}}{{6,40}}{_ENDS}")
-_MAY_LACK = regex.compile(  # an apostrophe, or blanks between the parts of a name
+_MAY_LACK = regex.compile(  # an apostrophe, blanks between the parts of a name, the v of a version
     r"(?<![\w'’.-])(?:[@#]?(?P<glued>\p{Lu}\p{Ll}{1,40}(?:\p{Lu}\p{Ll}{1,40}){1,4})"
+    r"|(?P<version>[Vv]?\d{1,5}(?:\.\d{1,5}){1,5})"
     r"|(?P<initials>\p{Ll}(?: \p{Ll}){1,3})(?= \p{L}{2})"
     rf"|(?P<word>\p{{L}}{{4,40}})){_ENDS}"
 )
@@ -97,20 +98,26 @@ def respellings(question: str) -> Iterator[tuple[int, int, list[str]]]:
 
     >>> [meant for _, _, meant in respellings("is j k byron sean oconnors or @AdaByron's friend")]
     [['jk'], ["o'connors", "oconnor's", "o'connor's"], ['Ada Byron']]
+    >>> [meant for _, _, meant in respellings("from V2.3.1 to 2.4")]
+    [['2.3.1'], ['v2.4']]
     """
     for match in _MAY_LACK.finditer(question):
         word = match["word"] or ""
         meant = []
         if match["glued"]:
             meant = [" ".join(_CAPITALISED.findall(match["glued"]))]
+        elif match["version"]:
+            number = match["version"].lstrip("Vv")
+            meant = [number if number != match["version"] else f"v{number}"]
         elif match["initials"]:
             meant = [match["initials"].replace(" ", "")]
         elif word.lower() not in _QUESTION_WORDS:
             ends = [word, f"{word[:-1]}'s"] if word[-1] == "s" else [word]
             for end in ends:
                 meant += [end, f"{end[0]}'{end[1:]}"] if end[0] in "OoDd" else [end]
-        if meant != [word]:
-            yield *match.span(), [other for other in meant if other != word]
+        meant = [other for other in meant if other != word]
+        if meant:
+            yield *match.span(), meant
 
 
 def one_letter_away(word: str) -> list[str]:

@@ -49,6 +49,8 @@ _WORDS |= {"univ": "university", "inst": "institute", "dept": "department", "ass
 _WORDS |= {"natl": "national", "intl": "international", "bros": "brothers", "govt": "government"}
 _WORDS |= {"nr": "no", "number": "no", "vs": "v", "versus": "v"}
 _WORDS |= {"6th": "sixth", "7th": "seventh", "8th": "eighth", "9th": "ninth", "10th": "tenth"}
+_OF_ADDRESSES = frozenset({"http", "https", "www"})
+_VERSION = regex.compile(r"v(\d+)")
 _ROMAN = regex.compile(r"(?=[ivx]{2})(x{0,3})(ix|iv|v?i{0,3})")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "Ä": "Ae"})
 _UMLAUTS |= str.maketrans({"Ö": "Oe", "Ü": "Ue", "Ø": "Oe", "Å": "Aa"})
@@ -461,13 +463,22 @@ def _key(words: Sequence[str]) -> str:
     ('warnerbrothers', 'hotrod2', 'hotrod2')
     >>> _key(["1", "12", "3"]), _key(["11", "2", "3"])
     ('1.12.3', '11.2.3')
+    >>> _key(["quartz", "v2", "1"]), _key(["quartz", "version", "2", "1"])
+    ('quartz2.1', 'quartz2.1')
     """
     said = ""
+    while len(words) > 2 and words[0] in _OF_ADDRESSES:
+        words = words[1:]
     for place, word in enumerate(words):
+        version = _VERSION.fullmatch(word) if len(words) > 1 else None
         roman = _ROMAN.fullmatch(word) if place else None
         if roman:
             part = str(10 * len(roman[1]) + _UNITS.index(roman[2]))
         elif word == "and" and place not in (0, len(words) - 1):
+            continue
+        elif version:
+            part = version[1]
+        elif word == "version" and words[place + 1 : place + 2] and words[place + 1][0].isdigit():
             continue
         else:
             part = _WORDS.get(word, word) if len(words) > 1 else word

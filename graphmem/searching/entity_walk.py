@@ -315,7 +315,8 @@ class NameSearcher:
             for other in meant:
                 longer = f"{question[:start]}{other}{question[end:]}"
                 pieces = around(longer, start, start + len(other))
-                if (" " in other and knows(other)) or any(map(knows, pieces)):
+                several = not other.isalpha() and "'" not in other
+                if (several and knows(other)) or any(map(knows, pieces)):
                     written = [question[start:end], *around(question, start, end)]
                     if not any(map(knows, written)) and self._names_more(question, longer):
                         question = longer

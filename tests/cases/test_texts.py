@@ -387,6 +387,8 @@ def test_a_surname_of_two_people_of_a_document_is_not_told_apart():
         ("{} {}", "@{}{}"),
         ("{} {}", "#{}{}'s"),
         ("J. K. {}{}", "j k {}{}'s"),
+        ("{} {} v2.31.4", "{} {} 2.31.4"),
+        ("{} {} 2.31.4", "{} {} v2.31.4"),
     ],
 )
 def test_a_name_in_the_question_without_apostrophes_and_blanks(tmp_path, in_text, in_question):

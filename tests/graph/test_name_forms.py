@@ -61,6 +61,10 @@ def named(*names):
         ("PPR7195", "PPR-7195"),
         ("978-3-16-148410-0", "9783161484100"),
         ("20260305", "2026-03-05"),
+        ("v1.12.3", "1.12.3"),
+        ("Quartz v2.1", "Quartz 2.1"),
+        ("Quartz version 4", "Quartz 4"),
+        ("https://quennell.org/a", "http://www.quennell.org/a"),
     ],
 )
 def test_one_name(form, name):
