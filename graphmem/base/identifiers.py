@@ -22,6 +22,8 @@ _IDENTIFIER = regex.compile(
     | [A-Za-z]:\\[\w.+-]{1,100}(?:\\[\w.+-]{1,100}){0,30}(?<![.])
     | [\p{L}_][\p{L}\p{N}]{0,60}(?:_{1,2}[\p{L}\p{N}]{1,60}){1,12}(?:\.\w{1,60}){0,6}
     | \p{L}\w{1,60}(?:::\w{2,60}){1,8}
+    | [\p{L}_]\w{2,60}(?:\.\p{L}\w{1,60}){0,4}(?=\(\))                              # read_all()
+    | @[\p{Ll}\d-]{2,40}/[\p{Ll}\d][\p{Ll}\d._-]{1,40}(?<![._-])                    # @scope/package
     | \p{Ll}\w{1,60}(?:\.\p{L}\w{1,60}){2,8}                                      # os.path.join
     | \p{L}[\w-]{1,60}\.(?:py|js|ts|tsx|jsx|java|c|h|cc|cpp|hpp|rs|go|rb|php|cs|sh|sql|json
         |ya?ml|toml|ini|cfg|conf|xml|html?|css|md|rst|txt|csv|tsv|log|pdf|docx?|xlsx?|pptx?
@@ -74,6 +76,9 @@ def find_identifiers(text: str) -> list[tuple[int, int]]:
     >>> text = "Ticket #48213: PPR-7195 fails with 0x8007c540 in amber_inlet.py since v2.1, see"
     >>> [text[start:end] for start, end in find_identifiers(text)]
     ['48213', 'PPR-7195', '0x8007c540', 'amber_inlet.py', 'v2.1']
+    >>> text = "Call flush() or Store.close() of @amber/inlet."
+    >>> [text[start:end] for start, end in find_identifiers(text)]
+    ['flush', 'Store.close', '@amber/inlet']
     >>> find_identifiers("In 1984 some 1,070 well-known men met McDonald and/or Bo, 1990-95.")
     []
     """

@@ -79,6 +79,9 @@ IDENTIFIERS = [
     lambda i: f"9f86d08{i:x}",
     lambda i: f"978-3-16-1484{i:02}-0",
     lambda i: f"order number {5120 + i}",
+    lambda i: f"{PEOPLE[i][1].lower()}()",
+    lambda i: f"{PEOPLE[i][1]}.flush()",
+    lambda i: f"@amber/{PEOPLE[i][1].lower()}",
 ]
 HELD = "A shipment to {bridge} was held back because of {name}, as the log says."
 CAUSE = "The cause of {name} was a worn seal in the {town} pump; it was replaced in spring."
