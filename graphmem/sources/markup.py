@@ -105,9 +105,10 @@ _MARKS = regex.compile(r"\[\^[^\]\s]{1,60}\]:?|\[(?:-?@[\w:.+/-]{1,80}(?:;[ ]*)?
 _WIKI_LINK = regex.compile(r"!?\[\[(?:[^\[\]\n|]{1,300}\|)?([^\[\]\n|]{1,300})\]\]")
 _UNDEFINED = regex.compile(r"\[(\p{L}[^\[\]\n]{0,300})\]\[([^\[\]\n]{0,100})\]")
 _FRONT = regex.compile(
-    r"\A\ufeff?(---|\+\+\+)[ \t]*\r?\n(.{0,8000}?)^\1[ \t]*(?:\r?\n|\Z)",
+    r"\A\ufeff?(?:[ \t]*\r?\n)*(---|\+\+\+)[ \t]*\r?\n(.{0,8000}?)^\1[ \t]*(?:\r?\n|\Z)",
     regex.DOTALL | regex.MULTILINE,
 )
+_FIELD = regex.compile(r"([A-Za-z_][\w-]{0,60})[ \t]*:(?:[ \t]+(.*))?")
 _INLINE = regex.compile(
     "a|abbr|acronym|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|q"
     "|rp|rt|ruby|s|samp|small|span|strike|strong|sub|sup|time|tt|u|var|wbr|-.*"
@@ -281,22 +282,46 @@ def _of_kinds(text: str, kinds: Sequence[Kind], head: int) -> tuple[str, list[in
 def _head_end(text: str) -> int:
     """Where the front matter of a document ends, 0 where there is none."""
     front = _FRONT.match(text)
-    return front.end() if front and _fields(front[1], front[2]) else 0
+    return front.end() if front and head_fields(front[1], front[2]) else 0
 
 
 def _title(text: str) -> str:
     front = _FRONT.match(text)
-    title = (_fields(front[1], front[2]) or {}).get("title") if front else None
+    title = (head_fields(front[1], front[2]) or {}).get("title") if front else None
     return str(title) if isinstance(title, str | int | float) else ""
 
 
-def _fields(fence: str, head: str) -> dict[str, Any] | None:
-    """The fields of a document's head, None where it is none."""
+def head_fields(fence: str, head: str) -> dict[str, Any] | None:
+    r"""The fields of a document's head, None where it is none.
+
+    What is no YAML but has lines of fields alone is read line by line, as people and templates
+    write it.
+
+    >>> head_fields("---", "title: Ulysses: a novel\ntags:\n- Dublin\n")
+    {'title': 'Ulysses: a novel', 'tags': ['Dublin']}
+    >>> head_fields("---", "He said: come.\nTo whom: she.\n[no]: {") is None
+    True
+    """
     try:
         fields = tomllib.loads(head) if fence == "+++" else yaml.safe_load(head)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError):
-        return None
+        return None if fence == "+++" else _lines_of_fields(head)
     return fields if isinstance(fields, dict) else None
+
+
+def _lines_of_fields(head: str) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    last = ""
+    for line in head.splitlines():
+        field = _FIELD.fullmatch(line)
+        if field:
+            last = field[1]
+            found[last] = field[2].strip().strip("\"'") if field[2] else []
+        elif line.lstrip().startswith("- ") and isinstance(found.get(last), list):
+            found[last].append(line.lstrip()[2:].strip())
+        elif line.strip() and line[0] not in " \t#":
+            return None
+    return found or None
 
 
 class _Found:

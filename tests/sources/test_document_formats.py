@@ -468,3 +468,26 @@ def test_how_a_text_is_read_does_not_depend_on_what_was_read_before():
     assert markup.read(text).text == before
     (again,) = rst.read(text)
     assert again == content
+
+
+@pytest.mark.parametrize(
+    ("head", "title", "metadata"),
+    [
+        (
+            "---\ntitle: Quartz 8: what is new\nby: @ada\ntags:\n- a\n---\n",
+            "Quartz 8: what is new",
+            2,
+        ),
+        ("---\nid: x1\ntitle: {{ page.title }}\n---\n", "{{ page.title }}", 1),
+        ("\n\n---\ntitle: Late\n---\n", "Late", 0),
+        ("---\nShe said: come: now\nand: left: \nall this\n---\n", "", 0),
+    ],
+)
+def test_a_head_that_is_no_yaml_is_read_by_its_lines(tmp_path, head, title, metadata):
+    (tmp_path / "a.md").write_text(f"{head}She wrote.\n")
+    (found,) = read_records([tmp_path / "a.md"])
+    if title:
+        assert found.text == "She wrote." and found.title == title
+        assert len({*found.metadata} - {"line"}) == metadata
+    else:
+        assert "She said: come: now" in f"{found.title} {found.text}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date, time
 from functools import cache
@@ -14,8 +13,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from graphmem.sources.formats.content import LONGEST_TITLE, Content, one_line
+from graphmem.sources.markup import head_fields
 
-_FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?\n)??(\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(
+    r"(?:[ \t]*\n)*(---|\+\+\+)[ \t]*\n(.*?\n)??(\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL
+)
 _KEPT = (str, int, float, bool)
 
 
@@ -76,20 +78,8 @@ def _front_matter(text: str) -> tuple[Mapping[str, Any], int]:
     match = _FRONT_MATTER.match(text)
     if not match or not match[2]:
         return {}, 0
-    fields: Any
-    if match[1] == "+++":
-        try:
-            fields = tomllib.loads(match[2])
-        except (tomllib.TOMLDecodeError, RecursionError):
-            return {}, 0
-    else:
-        import yaml
-
-        try:
-            fields = yaml.safe_load(match[2])
-        except (yaml.YAMLError, ValueError, RecursionError):
-            return {}, 0
-    if not isinstance(fields, dict):
+    fields = head_fields(match[1], match[2])
+    if fields is None:
         return {}, 0
     simple = {str(key): _json(value) for key, value in fields.items()}
     return {key: value for key, value in simple.items() if value is not None}, match.end()
