@@ -25,6 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONG_BLANK = re.compile(r"\s{101,}")
 _BLANK = re.compile(r"[ \t\r\n]*")
+_SAYS_DELIMITER = re.compile('\ufeff?"?sep=(.)"?\r?\n?', re.IGNORECASE)
 _JSON_TYPES = {
     dict: "an object",
     list: "a list",
@@ -188,6 +189,7 @@ def parse_rows(
 ) -> Iterator[tuple[Place, dict[str, Any]]]:
     r"""Rows of a table under the names of its first row; quoted cells may hold line breaks.
 
+    A line "sep=;" before the header, which Excel writes and reads, says what stands between cells.
     Between tabs, quotes are characters like others, unless every name of the first row has them.
 
     Args:
@@ -204,15 +206,14 @@ def parse_rows(
     >>> rows = parse_rows(['id;text\n', '7;"a\n', 'b"\n'], "x.csv")
     >>> [(str(place), row) for place, row in rows]
     [('x.csv:2', {'id': '7', 'text': 'a\nb'})]
+    >>> [row for _, row in parse_rows(['sep=|\n', 'id|text\n', '7|a,b\n'], "x.csv")]
+    [{'id': '7', 'text': 'a,b'}]
     """
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
-    stream, first, blank = iter(lines), "", 0
-    for first in stream:
-        if first.strip("\ufeff \t\r\n;,|"):
-            break
-        blank += 1
+    stream = iter(lines)
+    first, blank, said = _first_row(stream)
     first = first.removeprefix("\ufeff")
-    delimiter = delimiter or _delimiter(first, text_field)
+    delimiter = delimiter or said or _delimiter(first, text_field)
     cells = first.strip().split(delimiter)
     plain = delimiter == "\t" and not all(len(c) > 1 and c[0] == c[-1] == '"' for c in cells)
     whole = chain([first], stream)
@@ -236,6 +237,22 @@ def parse_rows(
             place = Place(path, blank + rows.line_num + 1)
     except csv.Error as error:
         raise place.error(f"not a row of a table: {error}") from error
+
+
+def _first_row(stream: Iterator[str]) -> tuple[str, int, str]:
+    """The first line of a table with anything in it, how many stand before, and what they say.
+
+    That is what stands between cells, "" where they do not.
+    """
+    line, before, said = "", 0, ""
+    for line in stream:
+        delimiter = _SAYS_DELIMITER.fullmatch(line)
+        if delimiter:
+            said = delimiter[1]
+        elif line.strip("\ufeff \t\r\n;,|"):
+            return line, before, said
+        before += 1
+    return line, before, said
 
 
 def _delimiter(line: str, text_field: str) -> str:

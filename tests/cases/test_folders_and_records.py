@@ -200,6 +200,8 @@ def test_separators_of_tables_are_found_out_or_named(tmp_path, separator):
     for options in ({}, {"delimiter": separator}):
         (passage,) = read(path, **options)
         assert (passage.id, passage.text, passage.metadata) == ("1", BRIDGE, {"note": "x"})
+    said = write(tmp_path / "excel.csv", "\n".join([f"sep={separator}", *lines]))
+    assert [p.text for p in read(said)] == [BRIDGE]
 
 
 def test_fields_of_records_can_be_named(tmp_path):
