@@ -32,6 +32,8 @@ class Candidates:
         question_weights: Their seed weights, float32 [a].
         asked: The question's words that belong to no name.
         words: The same of these words, float32 [n].
+        held: Which of the question's w known words each holds, bool [n, w].
+        held_weights: How rare each of these words is, float32 [w].
         names: Rows of the next names to ask with, heaviest first, int64 [m].
         name_mass: Mass of each after the walk, float32 [m].
     """
@@ -47,6 +49,8 @@ class Candidates:
     question_weights: NDArray[np.float32]
     asked: str
     words: NDArray[np.float32]
+    held: NDArray[np.bool_]
+    held_weights: NDArray[np.float32]
     names: NDArray[np.int64]
     name_mass: NDArray[np.float32]
 
@@ -79,13 +83,7 @@ def shared_entities(
     return np.repeat(np.arange(rows.size), counts), entities
 
 
-def lists(
-    graph: ContextGraph,
-    df: NDArray[np.int32],
-    rows: NDArray[np.int64],
-    place: NDArray[np.int64],
-    entity: NDArray[np.int32],
-) -> NDArray[np.bool_]:
+def lists(graph: ContextGraph, df: NDArray[np.int32], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which passages list names that have nothing to do with each other, bool [n].
 
     A rare name is lone in a passage where no other passage has it and another name of this one.
@@ -96,9 +94,8 @@ def lists(
         graph: The graph.
         df: Number of passages of every entity, int32 [E].
         rows: n passages.
-        place: Of the pairs that are `shared_entities` of these, int64 [m].
-        entity: int32 [m].
     """
+    place, entity = shared_entities(graph, rows)
     rare = df[entity] <= _RARE
     many = np.bincount(place[rare], minlength=rows.size) > _LONE
     looked = many[place] & (df[entity] <= _RARE + _COMMON * graph.weights.shape[1])

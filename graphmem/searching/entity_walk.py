@@ -25,9 +25,10 @@ from graphmem.graph.pagerank import entity_mass, passage_pagerank
 from graphmem.graph.person_names import PersonName, around, person_name, persons_named
 from graphmem.protocols import Embedder
 from graphmem.searching.asked_again import again_evidence, next_names, queries
-from graphmem.searching.candidates import Candidates
+from graphmem.searching.candidates import Candidates, lists
 from graphmem.searching.fact_evidence import FACT_FEATURES, fact_evidence
 from graphmem.searching.hipporag import FactSearcher
+from graphmem.searching.pair_evidence import pair_evidence
 from graphmem.searching.searcher import NO_ROWS, Asked
 from graphmem.searching.second_stage import (
     TreeEnsemble,
@@ -38,7 +39,7 @@ from graphmem.searching.second_stage import (
 )
 from graphmem.searching.seeds import Seeds, choose_seeds, top_rows
 from graphmem.searching.trace import NameWalk, SecondStage, Trace
-from graphmem.searching.walk_evidence import walk_evidence
+from graphmem.searching.walk_evidence import subject_mentions, walk_evidence
 from graphmem.searching.word_search import WordScorer
 from graphmem.storage.snapshot import Snapshot
 from graphmem.storage.weighted import weighed
@@ -152,9 +153,12 @@ class NameSearcher:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Evidence [n, len(FEATURES)], and row of the next name for each, -1 where none, [n]."""
         graph, df = self._snapshot.graph, self._snapshot.df
-        walk = walk_evidence(graph, df, candidates)
+        listed = lists(graph, df, candidates.rows)
+        mentions = subject_mentions(graph, candidates, listed)
+        walk = walk_evidence(graph, df, candidates, mentions)
+        pairs = pair_evidence(candidates, mentions, listed)
         again, best = again_evidence(graph, df, candidates, asked)
-        return np.hstack([walk, again]), np.append(candidates.names, -1)[best]
+        return np.hstack([walk, pairs, again]), np.append(candidates.names, -1)[best]
 
     def walks(
         self,
@@ -290,6 +294,7 @@ class NameSearcher:
             seeds.entity_weights,
             rest,
             words[rows],
+            *snapshot.lexical.held(trace.question, rows),
             names,
             name_mass,
         )

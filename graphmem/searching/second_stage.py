@@ -1,8 +1,8 @@
 """The second stage: order the first passages of the walk by all the evidence that is at hand.
 
 The walk brings the evidence of a question into the first twenty or so. A small ensemble of trees
-weighs what `walk_evidence` and `asked_again` say of each; pipelines/train_rerank.py makes its
-parameters, which know the cosines of an embedder.
+weighs what `walk_evidence`, `pair_evidence` and `asked_again` say of each; the pipeline
+train_rerank.py makes its parameters, which know the cosines of an embedder.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from graphmem.searching.asked_again import AGAIN_FEATURES
 from graphmem.searching.candidates import Candidates
+from graphmem.searching.pair_evidence import PAIR_FEATURES
 from graphmem.searching.scores import above_rest
 from graphmem.searching.walk_evidence import WALK_FEATURES
 
-FEATURES: Final = WALK_FEATURES + AGAIN_FEATURES
+FEATURES: Final = WALK_FEATURES + PAIR_FEATURES + AGAIN_FEATURES
 _OWN_TREES: Final = {"bge-small-en-v1.5": "second_stage_bge_small.json"}
 """By name of the embedder; the default's trees order the cosines of all others."""
 _WALK, _SPECIFICITY = FEATURES.index("walk"), FEATURES.index("specificity")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmem.graph.entity_graph import ContextGraph
-from graphmem.searching.candidates import Candidates, holds, lists, shared_entities
+from graphmem.searching.candidates import Candidates, holds, shared_entities
 
 WALK_FEATURES: Final = (
     "walk",  # log of the mass, divided by the largest
@@ -47,7 +47,10 @@ _FIRST: Final = np.float32(-16)  # log of what has no mass
 
 
 def walk_evidence(
-    graph: ContextGraph, df: NDArray[np.int32], candidates: Candidates
+    graph: ContextGraph,
+    df: NDArray[np.int32],
+    candidates: Candidates,
+    mentions: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Evidence for each candidate, float32 [n, len(WALK_FEATURES)].
 
@@ -55,6 +58,7 @@ def walk_evidence(
         graph: The graph that was walked.
         df: Number of passages of every entity, int32 [E].
         candidates: n passages.
+        mentions: Their `subject_mentions`, float32 [n, n].
     """
     n = candidates.rows.size
     question_weight = (1 / df[candidates.question]).astype(np.float32)
@@ -66,8 +70,6 @@ def walk_evidence(
     log_subject[candidates.subjects < 0] = _FIRST
     place, entity = shared_entities(graph, candidates.rows)
     idf = np.log1p(graph.weights.shape[1] / df[entity]).astype(np.float32)
-    told = ~lists(graph, df, candidates.rows, place, entity)[place]
-    mentions = _mentions(place[told], entity[told], candidates.subjects)
     by_rank = 1 / (1 + np.arange(n, dtype=np.float32))
     by_rank[10:] = 0
     similarity = np.einsum("nd,d->n", candidates.vectors, candidates.vectors.sum(axis=0))
@@ -107,6 +109,26 @@ def walk_evidence(
     return np.column_stack(columns).astype(np.float32)
 
 
+def subject_mentions(
+    graph: ContextGraph, candidates: Candidates, listed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Whether candidate a mentions the subject of another candidate b, 0 or 1, float32 [n, n].
+
+    Args:
+        graph: The graph that was walked.
+        candidates: n passages.
+        listed: Those that are `lists` of names; what these mention does not count, bool [n].
+    """
+    subjects = candidates.subjects
+    place, entity = shared_entities(graph, candidates.rows)
+    told = ~listed[place]
+    mentions = np.zeros((subjects.size, subjects.size), dtype=np.float32)
+    pair, subject = np.nonzero(entity[told][:, None] == subjects[None, :])
+    mentions[place[told][pair], subject] = 1
+    mentions[subjects[:, None] == subjects[None, :]] = 0
+    return mentions
+
+
 def _log_share(mass: NDArray[np.float32]) -> NDArray[np.float32]:
     best = float(mass.max(initial=0))
     if best <= 0:
@@ -120,18 +142,6 @@ def _ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
     ranks = np.empty(order.size, dtype=np.int64)
     ranks[order] = np.arange(order.size)
     return ranks
-
-
-def _mentions(
-    place: NDArray[np.int64], entity: NDArray[np.int32], subjects: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Whether candidate a mentions the subject of another candidate b, 0 or 1, [n, n]."""
-    n = subjects.size
-    mentions = np.zeros((n, n), dtype=np.float32)
-    pair, subject = np.nonzero(entity[:, None] == subjects[None, :])
-    mentions[place[pair], subject] = 1
-    mentions[subjects[:, None] == subjects[None, :]] = 0
-    return mentions
 
 
 def _best(

@@ -213,6 +213,42 @@ class LexicalIndex:
         # Within what can be, whatever damage made of it.
         return float(_rarity(np.clip(np.array(holding, dtype=np.int64), 0, texts), texts).sum())
 
+    def held(
+        self, question: str, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Which of a question's words some passages hold, in any form.
+
+        Args:
+            question: Its w different words that any passage holds are looked for.
+            rows: n passages.
+
+        Returns:
+            bool [n, w], and how rare each word is, float32 [w], > 0.
+
+        >>> index = LexicalIndex.build(["the cat sat", "a dog"])
+        >>> held, weights = index.held("Do cats sit beside the dogs?", np.array([1, 0]))
+        >>> held.tolist(), weights.round(2).tolist()
+        ([[False, True], [True, False]], [0.69, 0.69])
+        """
+        rows = rows if self._rows is None else self._rows[rows]
+        words = sorted(set(self._known_terms(question)))
+        held = np.zeros((rows.size, len(words)), dtype=np.bool_)
+        holding, texts = np.zeros(len(words), dtype=np.int64), 0
+        for model in self._models:
+            for place, word in enumerate(words):
+                passages = _passages(model, word)  # sorted
+                holding[place] += passages.size
+                if passages.size:
+                    here = (rows - texts).astype(passages.dtype)  # another type would copy them
+                    at = np.minimum(np.searchsorted(passages, here), passages.size - 1)
+                    held[:, place] |= passages[at] == here
+            texts += int(model.scores["num_docs"])
+        # Within what can be, whatever damage made of it.
+        return held, _rarity(np.clip(holding, 0, texts), texts).astype(np.float32)
+
+    def _known_terms(self, question: str) -> list[str]:
+        return [w for w in terms(question) if any(w in m.vocab_dict for m in self._models)]
+
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.
 
@@ -250,9 +286,15 @@ def _model(parts: Mapping[str, NDArray[Any]], texts: int, vocabulary: Mapping[st
 
 def _holding(model: Any, word: str) -> int:
     """How many texts hold a word."""
-    number = model.vocab_dict.get(word)
-    ends = model.scores["indptr"]
-    return 0 if number is None else int(ends[number + 1] - ends[number])
+    return _passages(model, word).size
+
+
+def _passages(model: Any, word: str) -> NDArray[np.int32]:
+    """The texts that hold a word, in order."""
+    number, ends = model.vocab_dict.get(word), model.scores["indptr"]
+    places = slice(0, 0) if number is None else slice(int(ends[number]), int(ends[number + 1]))
+    passages: NDArray[np.int32] = model.scores["indices"][places]
+    return passages
 
 
 def _rarity(holding: NDArray[np.int64], texts: int) -> NDArray[np.float64]:

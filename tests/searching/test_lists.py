@@ -8,10 +8,11 @@ from scipy.sparse import csr_array
 from worlds import ScriptedExtractor
 
 from graphmem import GraphMemory, Passage
-from graphmem.config import preset
+from graphmem.config import RetrievalConfig, preset
 from graphmem.graph.entity_graph import context_graph
-from graphmem.searching.candidates import Candidates, lists, shared_entities
-from graphmem.searching.walk_evidence import WALK_FEATURES, walk_evidence
+from graphmem.searching.candidates import Candidates, lists
+from graphmem.searching.second_stage import FEATURES
+from graphmem.searching.walk_evidence import WALK_FEATURES, subject_mentions, walk_evidence
 
 MENTIONED = ("mentioned", "mentioned by cosine", "mentioned by walk", "mentioned by first two")
 
@@ -29,7 +30,7 @@ def graph_of(passages):
 def told_apart(passages):
     graph, df = graph_of(passages)
     rows = np.arange(len(passages))
-    return lists(graph, df, rows, *shared_entities(graph, rows)).tolist()
+    return lists(graph, df, rows).tolist()
 
 
 @pytest.mark.parametrize(("names", "listed"), [(10, False), (11, True), (50, True)])
@@ -79,10 +80,13 @@ def test_what_a_list_mentions_is_not_mentioned():
         question_weights=np.ones(1, dtype=np.float32),
         asked="",
         words=np.zeros(23, dtype=np.float32),
+        held=np.zeros((23, 0), dtype=np.bool_),
+        held_weights=np.zeros(0, dtype=np.float32),
         names=np.zeros(0, dtype=np.int64),
         name_mass=np.zeros(0, dtype=np.float32),
     )
-    evidence = walk_evidence(graph, df, found)
+    listed = lists(graph, df, rows)
+    evidence = walk_evidence(graph, df, found, subject_mentions(graph, found, listed))
     columns = evidence[:, [WALK_FEATURES.index(name) for name in MENTIONED]]
     nobody = pytest.approx([0, -0.2, -16, 0])
     assert columns[2].tolist() == nobody
@@ -93,7 +97,8 @@ def test_what_a_list_mentions_is_not_mentioned():
     other = graph_of(
         [[*range(20)], *([name, (name + 1) % 20] for name in range(20)), [0, 20], [20]]
     )
-    assert walk_evidence(*other, found)[2, WALK_FEATURES.index("mentioned")] >= 1
+    mentions = subject_mentions(other[0], found, lists(*other, rows))
+    assert walk_evidence(*other, found, mentions)[2, WALK_FEATURES.index("mentioned")] >= 1
 
 
 def test_a_list_is_found_by_what_it_says(tmp_path):
@@ -107,10 +112,26 @@ def test_a_list_is_found_by_what_it_says(tmp_path):
     memory.add([*passages, crews])
     snapshot = memory.retriever.snapshot
     rows = np.arange(snapshot.passages)
-    pairs = shared_entities(snapshot.graph, rows)
-    (listed,) = np.flatnonzero(lists(snapshot.graph, snapshot.df, rows, *pairs))
+    (listed,) = np.flatnonzero(lists(snapshot.graph, snapshot.df, rows))
     assert snapshot.passage(int(listed)).id == "list"
     for name in ("default", "walk"):
         config = replace(preset(name), source_size=0)
         found = memory.search("Who were the Regatta Crews?", 1, config)
         assert found.hits[0].passage.id == "list"
+
+
+def test_the_words_of_a_list_are_new_in_a_passage_after_it(tmp_path):
+    """It holds all words of the question, and would leave the others nothing new to say."""
+    names = [f"Quin{letter}" for letter in "abcdefghijklmnopqrst"]
+    passages = [Passage(f"p{i}", f"{name} rows.", name) for i, name in enumerate(names)]
+    crews = Passage("list", f"Quinc rows a boat to {', '.join(names)}.", "Quinc")
+    memory = GraphMemory.open(
+        tmp_path / "i", embedder="hashing", extractor=ScriptedExtractor(names)
+    )
+    memory.add([*passages, crews])
+    retriever, config = memory.retriever, RetrievalConfig()
+    (found,) = retriever.candidates(["Which boat does Quinc row to Quind?"], config)
+    (evidence,) = retriever.evidence([found])
+    place = {retriever.snapshot.passage(int(row)).id: i for i, row in enumerate(found.rows)}
+    assert place["list"] < place["p3"] and found.held[place["list"]].all()
+    assert evidence[place["p3"], FEATURES.index("new words")] > 0

@@ -17,6 +17,7 @@ from graphmem.embedding.hashing import HashingEmbedder
 from graphmem.graph.entity_graph import context_graph
 from graphmem.searching.asked_again import AGAIN_FEATURES, again_evidence, next_names, queries
 from graphmem.searching.candidates import Candidates
+from graphmem.searching.pair_evidence import PAIR_FEATURES, pair_evidence
 from graphmem.searching.retriever import Retriever
 from graphmem.searching.second_stage import (
     FEATURES,
@@ -27,7 +28,7 @@ from graphmem.searching.second_stage import (
     rerank,
     trees_file,
 )
-from graphmem.searching.walk_evidence import WALK_FEATURES, walk_evidence
+from graphmem.searching.walk_evidence import WALK_FEATURES, subject_mentions, walk_evidence
 from graphmem.storage.current import open_current
 
 PARAMETERS = files("graphmem.searching")
@@ -52,9 +53,18 @@ def candidates(question: list[int]) -> Candidates:
         question_weights=np.ones(len(question), dtype=np.float32),
         asked="who directed",
         words=np.array([1, 0, 4], dtype=np.float32),
+        held=np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1]], dtype=np.bool_),
+        held_weights=np.array([1, 2, 1], dtype=np.float32),
         names=np.array([1, 2]),
         name_mass=np.array([0.2, 0.1], dtype=np.float32),
     )
+
+
+NO_LISTS = np.zeros(3, dtype=np.bool_)
+
+
+def walk(found: Candidates) -> np.ndarray:
+    return walk_evidence(GRAPH, DF, found, subject_mentions(GRAPH, found, NO_LISTS))
 
 
 def column(evidence: np.ndarray, name: str) -> list[float]:
@@ -62,7 +72,7 @@ def column(evidence: np.ndarray, name: str) -> list[float]:
 
 
 def test_features_by_hand():
-    evidence = walk_evidence(GRAPH, DF, candidates([0]))
+    evidence = walk(candidates([0]))
     assert evidence.shape == (3, len(WALK_FEATURES))
     assert column(evidence, "walk") == pytest.approx([0, -0.6931, -1.3863], abs=1e-4)
     assert column(evidence, "cosine gap") == pytest.approx([-0.2, 0, -0.6], abs=1e-4)
@@ -87,10 +97,51 @@ def test_a_passage_without_subject_is_told_apart():
     bare = replace(
         found, subjects=np.array([-1, -1, -1]), subject_mass=np.zeros(3, dtype=np.float32)
     )
-    evidence = walk_evidence(GRAPH, DF, bare)
+    evidence = walk(bare)
     assert column(evidence, "has subject") == [0, 0, 0]
     assert column(evidence, "mentioned") == [0, 0, 0]
     assert np.isfinite(evidence).all()
+
+
+def pair(found: Candidates, name: str, listed: np.ndarray = NO_LISTS) -> list[float]:
+    evidence = pair_evidence(found, subject_mentions(GRAPH, found, NO_LISTS), listed)
+    return evidence[:, PAIR_FEATURES.index(name)].round(4).tolist()
+
+
+def test_pairs_by_hand():
+    """Passages 0 and 1 mention each other's subject, 2 that of 1; vectors are at right angles."""
+    found = candidates([0])
+    linked = [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    assert subject_mentions(GRAPH, found, NO_LISTS).tolist() == linked
+    # 1 says 0.7 of the question, and 0 half of what that leaves open; and the other way round.
+    first, second = np.hypot(0.7, 0.5 / np.sqrt(0.51)), np.hypot(0.5, 0.7 / np.sqrt(0.75))
+    third = np.hypot(0.7, 0.1 / np.sqrt(0.51))
+    assert pair(found, "pair cosine") == pytest.approx([first, second, third], abs=1e-4)
+    gaps = [0, second - first, third - first]
+    assert pair(found, "pair cosine gap") == pytest.approx(gaps, abs=1e-4)
+    # 0 holds words of 1 and 2 of 4; 1 adds none to these, and with 2 it has them all.
+    assert pair(found, "pair words gap") == pytest.approx([-0.25, 0, 0])
+    assert pair(found, "new words") == pytest.approx([0.75, 0, 0.25])
+    # A list of names leaves its words to those after it.
+    listed = np.array([True, False, False])
+    assert pair(found, "new words", listed) == pytest.approx([0.75, 0.5, 0.5])
+    # At one place both say no more than one.
+    same = replace(
+        found,
+        vectors=np.tile(np.array([1, 0, 0], dtype=np.float32), (3, 1)),
+        cosine=np.full(3, 0.6, dtype=np.float32),
+    )
+    assert pair(same, "pair cosine") == pytest.approx([0.6] * 3)
+
+
+def test_a_passage_without_a_linked_one_is_a_pair_of_its_own():
+    found = replace(candidates([0]), subjects=np.array([-1, -1, -1]))
+    assert pair(found, "pair cosine") == pytest.approx([0.5, 0.7, 0.1])
+    assert pair(found, "pair words gap") == pytest.approx([0, -0.25, -0.25])
+    silent = replace(
+        found, held=np.zeros((3, 0), dtype=np.bool_), held_weights=np.zeros(0, dtype=np.float32)
+    )
+    assert pair(silent, "pair words gap") == pair(silent, "new words") == [0, 0, 0]
 
 
 def stump(threshold: float) -> TreeEnsemble:
@@ -105,7 +156,7 @@ def stump(threshold: float) -> TreeEnsemble:
 
 
 def test_trees_by_hand():
-    evidence = walk_evidence(GRAPH, DF, candidates([0]))
+    evidence = walk(candidates([0]))
     assert stump(0.6).scores(evidence).tolist() == [-0.25, 2.75, -0.25]
     parts = stump(0.6).contributions(evidence)
     assert parts[:, FEATURES.index("cosine")].tolist() == [-1, 2, -1]
@@ -115,7 +166,7 @@ def test_trees_by_hand():
 def test_rerank_orders_candidates_and_keeps_the_rest_below():
     scores = np.array([0.4, 0.2, 0.1, 0.05, 0.0, 0.09], dtype=np.float32)
     found = candidates([0])
-    evidence = walk_evidence(GRAPH, DF, found)
+    evidence = walk(found)
     odds = mixed_log_odds(stump(0.6).scores(evidence), evidence, 0.05)
     final = rerank(found, odds, scores)
     assert np.argsort(-final, kind="stable").tolist() == [1, 0, 2, 5, 3, 4]
@@ -137,7 +188,7 @@ def test_all_others_keep_their_order_below_the_candidates(seed):
 
 def test_where_the_question_names_hubs_only_the_walk_decides():
     found = candidates([0])
-    evidence = walk_evidence(GRAPH, DF, found)
+    evidence = walk(found)
     evidence[:, FEATURES.index("specificity")] = 1e-6
     odds = mixed_log_odds(stump(0.6).scores(evidence), evidence, 0.05)
     assert odds == pytest.approx(column(evidence, "walk"), abs=1e-3)

@@ -76,3 +76,23 @@ def test_texts_without_words():
 
 def test_terms_keep_other_scripts_and_drop_stop_words():
     assert terms("The running of दिल्ली and b, 5") == ["run", "दिल्ली"]
+
+
+@given(texts, texts, st.data())
+@settings(deadline=None)
+def test_who_holds_a_word_scores_by_it(first, second, data):
+    """Built, extended and selected alike; a word is as rare as its share of all texts."""
+    index = LexicalIndex.build(first).extended(len(first), TermCounts.of(second))
+    count = len(first) + len(second)
+    kept = np.array(data.draw(st.lists(st.integers(0, count - 1))), dtype=np.int64)
+    rows = np.arange(kept.size)[::-1]
+    question = " ".join([*first, *second, "unheard"])
+    held, weights = index.select(kept).held(question, rows)
+    words = sorted({word for text in (*first, *second) for word in terms(text)})
+    assert held.shape == (kept.size, len(words)) and weights.shape == (len(words),)
+    for place, word in enumerate(words):
+        texts = [place for place, text in enumerate([*first, *second]) if word in terms(text)]
+        assert held[:, place].tolist() == np.isin(kept[rows], texts).tolist()
+        assert weights[place] == pytest.approx(
+            log(1 + (count - len(texts) + 0.5) / (len(texts) + 0.5))
+        )
