@@ -192,11 +192,7 @@ class LexicalIndex:
         ['Cats']
         """
         stemmed = Stemmer.Stemmer("english").stemWords([" ".join(tokens(w)) for w in words])
-        return [
-            word
-            for word, stem in zip(words, stemmed, strict=True)
-            if any(stem in model.vocab_dict for model in self._models)
-        ]
+        return [word for word, stem in zip(words, stemmed, strict=True) if self._knows(stem)]
 
     def reachable(self, question: str) -> float:
         """What BM25 comes near in a passage that says nothing but the question's words.
@@ -231,7 +227,7 @@ class LexicalIndex:
         ([[False, True], [True, False]], True)
         """
         rows = rows if self._rows is None else self._rows[rows]
-        words = sorted(set(self._known_terms(question)))
+        words = sorted({term for term in terms(question) if self._knows(term)})
         held = np.zeros((rows.size, len(words)), dtype=np.bool_)
         holding, texts = np.zeros(len(words), dtype=np.int64), 0
         for model in self._models:
@@ -246,8 +242,8 @@ class LexicalIndex:
         # Within what can be, whatever damage made of it.
         return held, _rarity(np.clip(holding, 0, texts), texts).astype(np.float32)
 
-    def _known_terms(self, question: str) -> list[str]:
-        return [w for w in terms(question) if any(w in m.vocab_dict for m in self._models)]
+    def _knows(self, term: str) -> bool:
+        return any(term in model.vocab_dict for model in self._models)
 
     def scores(self, question: str, passages: int) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zeros where no word of the question is known.
