@@ -51,6 +51,8 @@ _GLUED = regex.compile(  # "Ada Byron;Bo King", "Ada Byron(Bo King)", in which i
 _INITIALS = regex.compile(  # "I R Byron", in which the pipeline sees the words I and A
     r"(?<![\p{L}\p{M}\p{N}]['’]?)\p{Lu}(?:[ \xa0]\p{Lu}){1,3}(?=[ \xa0]\p{Lu}\p{Ll})"
 )
+_HYPHENED = regex.compile(r"\p{Lu}\.-\p{Lu}\. \p{Lu}.*")  # "I.-R. Byron", a noun to the pipeline
+_HYPHEN = regex.compile(r"\p{Lu}-\p{Lu}")
 # Scripts that have capitals, in which the English pipeline takes whole clauses for names.
 _CASED = r"[\p{Greek}\p{Cyrillic}\p{Armenian}]"
 _HAS_CASED = regex.compile(_CASED)
@@ -220,7 +222,7 @@ def _proper_noun_runs(doc: Doc) -> Iterator[tuple[int, int]]:
     """Maximal runs of proper nouns; a joiner counts between two of them ("Duke of the Abruzzi")."""
     start = end = -1
     for token in doc:
-        if token.pos_ == "PROPN":
+        if token.pos_ == "PROPN" or _is_initials(token):
             if start < 0:
                 start = token.i
             end = token.i + 1
@@ -275,7 +277,13 @@ def _first_run(doc: Doc) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
+def _is_initials(token: Token) -> bool:
+    return "-" in token.text and bool(_HYPHENED.fullmatch(token.doc[token.i : token.i + 2].text))
+
+
 def _joins(token: Token) -> bool:
+    if token.text == "-":  # "J-P Byron"
+        return bool(_HYPHEN.fullmatch(token.doc[max(0, token.i - 1) : token.i + 2].text))
     return token.lower_ in NAME_JOINERS
 
 

@@ -100,12 +100,13 @@ _NICKNAMED = regex.compile(
     rf" (?P<n>{_NICK}) (?P<s>(?:{_PARTICLES} ){{0,2}}{_WORD})(?![\p{{L}}\p{{M}}])"
 )
 _INSIDE = regex.compile(rf" {_NICK} ")
-_PART = rf"(?:\p{{Lu}}\.|{_WORD}|{_NICK}|{_PARTICLES}(?=[ ]))"
+_INITIAL = r"\p{Lu}\.(?:-\p{Lu}\.)?"
+_PART = rf"(?:{_INITIAL}|{_WORD}|{_NICK}|{_PARTICLES}(?=[ ]))"
 _RUN = regex.compile(
     rf"(?<![\p{{L}}\p{{M}}\p{{N}}@._-])"
     rf"(?:{_WORD}, (?:\p{{Lu}}\.[ ]?){{1,3}}(?![\p{{L}}\p{{M}}])"
     rf"|{_WORD}, {_WORD}(?: \p{{Lu}}\.)?(?![\p{{L}}\p{{M}}'’-]| (?:[Oo]f|[Aa]nd|&) )"
-    rf"|(?:\p{{Lu}}\.|{_WORD})(?:[ ]?(?<=[ .]){_PART}){{1,8}})"
+    rf"|(?:{_INITIAL}|{_WORD})(?:[ ]?(?<=[ .]){_PART}){{1,8}})"
     rf"|(?<![\w.+-])\p{{Ll}}+(?:[._-]\p{{Ll}}+){{1,3}}\d{{0,4}}@[\w.-]+\w"
 )
 _ANY_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’.&-][\p{L}\p{M}\p{N}]+)*")
@@ -117,6 +118,7 @@ _CAPITALS_FIRST = regex.compile(
 )
 _INITIAL_IN_LIST = regex.compile(r"(?:\p{Lu}\.)+,")
 _OF_PLACES = frozenset({"in", "at", "from", "to", "of", "near", "for", "on", "into", "through"})
+_HYPHEN = regex.compile(r"(?<=(?<!\w)\p{Lu}\.?)-(?=\p{Lu}(?!\w))")  # of "J.-L." and "J-L"
 _PIECES = regex.compile(rf"{_WORD}\.?|{_PARTICLES}(?= )")
 
 
@@ -137,8 +139,8 @@ class PersonName:
     def fits(self, other: PersonName) -> bool:
         """Whether both can be names of one person, where no other is known.
 
-        An initial stands for a name, and middle names may be left out; not those between two
-        that are there, nor such as only initials tell.
+        An initial stands for a name, or a part of one; middle names may be left out, but not those
+        between two that are there, nor such as only initials tell.
 
         >>> ada = person_name("Ada Byron")
         >>> [ada.fits(person_name(n)) for n in ("A. Byron", "Ada K. Byron", "A. K. Byron")]
@@ -148,7 +150,10 @@ class PersonName:
         """
         if self.surname != other.surname or (self.later and other.later not in ("", self.later)):
             return False
-        short, long = sorted((self.given, other.given), key=len)
+        both = [self.given, other.given]
+        if any(all(len(word) == 1 for word in given) for given in both):
+            both = [tuple(" ".join(given).split()) for given in both]
+        short, long = sorted(both, key=len)
         if len(short) < len(long) and short and len(long[0]) < len(short[0]):
             return False
         return all(
@@ -172,12 +177,14 @@ def person_name(written: str) -> PersonName | None:
     True
     >>> person_name('Ada "Addie" Byron') == person_name("Ada Byron"), person_name("the House")
     (True, None)
+    >>> person_name("J.-L. Byron").fits(person_name("Jean-Luc Byron"))
+    True
     """
     handle = _HANDLE.fullmatch(written)
     if handle and (written == written.lower() or "_" in written):
         *given, surname = map(normalise_phrase, regex.split("[._-]", handle["words"]))
         return PersonName(tuple(given), surname) if len(surname) > 1 else None
-    written = _INSIDE.sub(" ", written)
+    written = _HYPHEN.sub(" ", _INSIDE.sub(" ", written))
     if swapped := _FIRST_LAST.fullmatch(written) or _CAPITALS_FIRST.fullmatch(written):
         written = f"{swapped['g']} {swapped['s']}"
     pieces = _PIECES.findall(written)

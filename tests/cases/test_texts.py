@@ -235,6 +235,15 @@ def test_a_question_names_nobody_where_two_fit_or_none(tmp_path, known, asked):
     assert not linked[0].entities.size
 
 
+@pytest.mark.parametrize("asked", ["J.-P. Drummond", "J. P. Drummond", "J-P Drummond"])
+@pytest.mark.parametrize("known", ["J.-P. Drummond", "Jean-Paul Drummond", "Jean Paul Drummond"])
+def test_a_question_with_hyphenated_initials_names_one_person(tmp_path, known, asked):
+    passages = [Passage("1", f"The mill is by {known}."), Passage("2", "Ada Drummond came.")]
+    retriever = index(tmp_path, passages)
+    (linked,) = retriever.names.link([f"Where is the mill of {asked}?"])
+    assert [retriever.snapshot.labels[int(row)] for row in linked.entities] == [known]
+
+
 @pytest.mark.parametrize(
     ("name", "asked"),
     [

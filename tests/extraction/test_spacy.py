@@ -41,6 +41,12 @@ def test_initials_without_stops_belong_to_the_name(extractor, initials):
     assert normalise_phrase(f"{initials} Drummond") in {*map(normalise_phrase, found)}
 
 
+@pytest.mark.parametrize("initials", ["I.-R.", "J.-P.", "J-P"])
+def test_initials_with_a_hyphen_belong_to_the_name(extractor, initials):
+    found = names(extractor, f"The bridge was designed by {initials} Drummond in Rome.")
+    assert f"{initials} Drummond" in found
+
+
 def test_title_and_text_do_not_run_into_each_other(extractor):
     found = names(extractor, "Paris is the capital of France.", "Charles")
     assert found == ("Charles", "Paris", "France")
