@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphmem.base.counts import counted
 from graphmem.errors import TooManyFailures
 
 
@@ -27,6 +28,6 @@ def check_failures(failed: int, attempted: int, limit: float) -> None:
     if over:
         allowed = f"{limit:.0%}" if limit < 1 else f"{limit:g}"
         raise TooManyFailures(
-            f"{failed} of {attempted} passages failed, more than the {allowed} allowed; "
+            f"{failed} of {counted(attempted, 'passage')} failed, more than the {allowed} allowed; "
             "what succeeded is kept: run the same command again to try the failed ones"
         )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from graphmem.base.counts import counted
 from graphmem.base.layout import shown
 from graphmem.cli.options import refuse_ignored, with_index, with_namespace, with_where
 from graphmem.errors import ExitCode
@@ -75,8 +76,8 @@ def delete_command(
         return
     name = render.plain(shown(index))
     click.echo(
-        f"{name}: {report.deleted:,} passages deleted; {report.passages:,} passages, "
-        f"{report.entities:,} entities"
+        f"{name}: {counted(report.deleted, 'passage')} deleted; "
+        f"{counted(report.passages, 'passage')}, {counted(report.entities, 'entity')}"
     )
     if report.deleted:
         click.echo(f"their bytes stay in the folder until: graphmem compact {name}")
@@ -100,10 +101,10 @@ def compact_command(index: Path, wait: float, as_json: bool) -> None:
     if as_json:
         click.echo(render_json.json_text(asdict(done)))
         return
-    answers = f" and {done.answers:,} kept answers" if done.answers else ""
+    answers = f" and {counted(done.answers, 'kept answer')}" if done.answers else ""
     click.echo(
-        f"{render.plain(shown(index))}: {done.removed:,} extractions and vectors{answers} removed; "
-        f"{done.bytes_before:,} bytes before, {done.bytes_after:,} now"
+        f"{render.plain(shown(index))}: {counted(done.removed, 'extraction')} and vectors{answers} "
+        f"removed; {counted(done.bytes_before, 'byte')} before, {done.bytes_after:,} now"
     )
 
 
@@ -158,7 +159,7 @@ def backup_command(index: Path, file: Path, as_json: bool) -> None:
     if as_json:
         click.echo(render_json.json_text({"file": str(file), "bytes": size}))
     else:
-        click.echo(f"{render.plain(str(file))}: {size:,} bytes")
+        click.echo(f"{render.plain(str(file))}: {counted(size, 'byte')}")
 
 
 @click.command("restore")

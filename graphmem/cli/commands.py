@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 from click.exceptions import Exit
 
+from graphmem.base.counts import counted
 from graphmem.cli.changing import (
     backup_command,
     compact_command,
@@ -497,7 +498,9 @@ def demo_command(index: Path | None) -> None:
         memory = GraphMemory.open(folder)
         with progress() as tell:
             report = memory.add(sample_folder() / "corpus.jsonl", progress=tell)
-        click.echo(f"indexed {report.passages} passages, {report.entities} entities\n")
+        click.echo(
+            f"indexed {counted(report.passages, 'passage')}, {counted(report.entities, 'entity')}\n"
+        )
         for asked in demo_questions():
             click.echo(render.explanation_text(memory.explain(asked.text, k=HITS)))
             needed = " ".join(f"[{name}]" for name in asked.gold)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from graphmem.base.counts import counted
 from graphmem.cli.options import (
     refuse_ignored,
     reranker_choice,
@@ -291,8 +292,9 @@ class AskingOptions:
                 yield question, found.ranking, asked
         if failed:
             raise ModelError(
-                f"{len(failed):,} of {len(questions):,} questions failed and are left out: run the "
-                f"same command again, which asks only what is left; the first: {failed[0]}"
+                f"{len(failed):,} of {counted(len(questions), 'question')} failed and are left "
+                "out: run the same command again, which asks only what is left; "
+                f"the first: {failed[0]}"
             )
 
 
@@ -340,7 +342,9 @@ def tell_of_run(run_file: Path, questions: int, lines: int, as_json: bool) -> No
         said = {"run": str(run_file), "questions": questions, "lines": lines}
         click.echo(render_json.json_text(said))
     else:
-        click.echo(f"{run_file}: {questions} questions, {lines} lines", err=True)
+        click.echo(
+            f"{run_file}: {counted(questions, 'question')}, {counted(lines, 'line')}", err=True
+        )
 
 
 def told_of_fall_backs(rankings: Iterable[Ranking], preset: str) -> Iterator[Ranking]:
@@ -354,7 +358,7 @@ def told_of_fall_backs(rankings: Iterable[Ranking], preset: str) -> Iterator[Ran
         dense += ranking.route == "dense"
         yield ranking
     if preset == "hipporag2" and dense:
-        where = f" for {dense:,} of {count:,} questions" if count > 1 else ""
+        where = f" for {dense:,} of {counted(count, 'question')}" if count > 1 else ""
         click.echo(f"no fact was kept{where}: ranked by similarity alone (route dense)", err=True)
 
 
@@ -433,8 +437,8 @@ def export_command(index: Path, openie: Path | None, graphml: Path | None) -> No
         raise click.UsageError("name what to write: --openie FILE or --graphml FILE")
     done = []  # said when all is written
     if openie is not None:
-        done.append(f"{openie}: {export_index_openie(index, openie):,} passages")
+        done.append(f"{openie}: {counted(export_index_openie(index, openie), 'passage')}")
     if graphml is not None:
         nodes, edges = export_graphml(index, graphml)
-        done.append(f"{graphml}: {nodes:,} nodes, {edges:,} edges")
+        done.append(f"{graphml}: {counted(nodes, 'node')}, {counted(edges, 'edge')}")
     click.echo("\n".join(done))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.counts import counted
 from graphmem.errors import ModelError
 from graphmem.protocols import Embedder, TextKind
 
@@ -48,7 +49,7 @@ def checked_vectors(
         raise _refused(
             embedder,
             texts[0],
-            f"an array of shape {found.shape} for {len(texts)} texts, expected "
+            f"an array of shape {found.shape} for {counted(len(texts), 'text')}, expected "
             f"[{len(texts)}, {width or 'd'}]",
         )
     if found.dtype.kind not in "fiu":

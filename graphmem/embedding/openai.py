@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.counts import counted
 from graphmem.errors import ConfigError, MissingExtraError, ModelError
 from graphmem.protocols import TextKind
 
@@ -129,7 +130,9 @@ class OpenAIEmbedder:
         except (AttributeError, TypeError, ValueError) as error:
             raise self._failure(f"an answer in the wrong shape ({error})") from None
         if indices != list(range(len(batch))):
-            raise self._failure(f"{len(rows)} vectors for {len(batch)} texts, or wrong indices")
+            raise self._failure(
+                f"{counted(len(rows), 'vector')} for {len(batch)} texts, or wrong indices"
+            )
         if vectors.ndim != 2 or vectors.shape[1] == 0 or not np.isfinite(vectors).all():
             raise self._failure("vectors that are empty or not finite")
         norms = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from graphmem.base.counts import counted
 from graphmem.errors import ConfigError, DataError
 from graphmem.evaluation.datasets.checks import require_sound
 from graphmem.evaluation.datasets.dataset import Dataset
@@ -66,7 +67,7 @@ def _load(spec: DatasetSpec) -> Dataset:
     if spec.skip_unjudged:
         judged = tuple(question for question in dataset.questions if question.gold)
         left = len(dataset.questions) - len(judged)
-        notes = (f"{left} questions without gold left out",) if left else ()
+        notes = (f"{counted(left, 'question')} without gold left out",) if left else ()
         dataset = replace(dataset, questions=judged, notes=dataset.notes + notes)
     if spec.limit:
         dataset = dataset.limited(spec.limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from graphmem.base.counts import counted
 from graphmem.errors import ExtractionError, ModelError
 from graphmem.protocols import EachExtractor, Extractor
 from graphmem.types import Extraction, Passage, Triple
@@ -45,8 +46,8 @@ def check_outcomes(
     if not isinstance(outcomes, list | tuple) or len(outcomes) != len(passages):
         count = len(outcomes) if isinstance(outcomes, list | tuple) else f"{type(outcomes)} and no"
         raise ModelError(
-            f"extractor {extractor.fingerprint}: gave {count} extractions for {len(passages)} "
-            f"passages, the first of them {passages[0].id!r}"
+            f"extractor {extractor.fingerprint}: gave {count} extractions for "
+            f"{counted(len(passages), 'passage')}, the first of them {passages[0].id!r}"
         )
     for passage, outcome in zip(passages, outcomes, strict=True):
         fault = None if isinstance(outcome, kinds) else f"{type(outcome).__name__}, no Extraction"

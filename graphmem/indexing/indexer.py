@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.counts import counted
 from graphmem.base.layout import STORE, shown
 from graphmem.embedding.checked import check_width, checked_vectors
 from graphmem.embedding.sparse import SETTING as SPARSE
@@ -153,8 +154,8 @@ def index_passages(
         report = report_of(index, store, changed)
         if work.stopped is not None:
             raise BudgetExceeded(
-                f"{shown(index)}: {report.passages} of {store.count()} passages are extracted and "
-                f"can be searched; {work.stopped}"
+                f"{shown(index)}: {report.passages} of {counted(store.count(), 'passage')} "
+                f"extracted, which can be searched; {work.stopped}"
             )
         return replace(
             report,

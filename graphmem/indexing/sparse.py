@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Final
 
+from graphmem.base.counts import counted
 from graphmem.embedding.sparse import SparseEncoder, WordWeights, recorded_sparse
 from graphmem.errors import ModelError
 from graphmem.indexing.state import State
@@ -59,7 +60,7 @@ def weigh_missing(
     name = encoder.fingerprint
     missing = store.missing_words(list(text_of), name)
     if missing and not compute:
-        raise ModelError(f"learned words of {len(missing):,} texts are missing in the store")
+        raise ModelError(f"the store lacks learned words of {counted(len(missing), 'text')}")
     results = compute_texts(
         *(_weigh, (None, encoder), text_of, missing, partial(tell, STAGE)),
         size=BATCH,

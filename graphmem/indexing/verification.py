@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.counts import counted
 from graphmem.base.files import checked_files, checksum
 from graphmem.base.layout import MANIFEST, RESPONSES, STORE, index_folders, namespace_of
 from graphmem.base.sqlite import connect_to_read
@@ -273,7 +274,8 @@ def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str
     passages = store.passages(state.complete)
     vectors = snapshot.vectors
     if not len(passages) == snapshot.passages == len(vectors):
-        yield f"{snapshot.passages:,} passages in the snapshot, {len(passages):,} in the store"
+        snapped = counted(snapshot.passages, "passage")
+        yield f"{snapped} in the snapshot, {len(passages):,} in the store"
         return
     width = store.width(state.made_with["embedder"]) or 0
     if passages and vectors.width != width:
@@ -295,7 +297,7 @@ def _differences(store: Store, state: State, snapshot: Snapshot) -> Iterator[str
         elif not np.array_equal(vector, vectors.take(np.array([rows[passage.id]]))[0]):
             yield f"passage {passage.id!r}: another vector in the store"
     if count != len(passages):
-        yield f"{count:,} vectors for {len(passages):,} passages in the store"
+        yield f"{counted(count, 'vector')} for {counted(len(passages), 'passage')} in the store"
 
 
 def _assembled_differences(
@@ -379,4 +381,4 @@ class _NoEmbedder:
         return [0 for _ in texts]
 
     def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
-        raise ModelError(f"{len(texts):,} vectors of facts or sentences are missing in the store")
+        raise ModelError(f"the store lacks {counted(len(texts), 'vector')} of facts or sentences")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from graphmem.base.counts import counted
 from graphmem.rendering.text import plain
 from graphmem.types import Answer, Hit, Ranking
 
@@ -19,7 +20,7 @@ _FAILURES_SHOWN = 3
 
 def estimate_text(estimate: Estimate) -> str:
     """What a run would take, for eyes."""
-    first = f"to extract: {estimate.passages:,} passages; nothing was computed or written"
+    first = f"to extract: {counted(estimate.passages, 'passage')}; nothing was computed or written"
     if not estimate.calls:
         return f"{first}\ncalls to a language model: none"
     money = "unknown: give --price IN,OUT, money for a million tokens"
@@ -58,20 +59,20 @@ def extraction_lines(memory: GraphMemory, report: IndexReport) -> Iterator[str]:
     facts = extractor.facts if isinstance(extractor, NamesAndFacts) else extractor
     if report.missing:
         yield (
-            f"{report.missing:,} passages could not be extracted and are not in the index yet: "
+            f"{counted(report.missing, 'passage')} could not be extracted, not in the index yet: "
             "run the same command again to try them again"
         )
         for identity, error in islice(memory.failures().items(), _FAILURES_SHOWN):
             yield f"  {plain(identity)}: {plain(error)}"
     if report.empty:
-        yield f"{report.empty:,} passages in which nothing was found"
+        yield f"{counted(report.empty, 'passage')} in which nothing was found"
     if isinstance(facts, ImportedExtractor):
         read = facts.report
         yield (
-            f"imported from {read.documents:,} entries; skipped: "
-            f"{read.malformed_documents:,} malformed entries, "
-            f"{read.malformed_triples:,} triples that are not three strings, "
-            f"{read.malformed_entities:,} entities that are no string"
+            f"imported from {counted(read.documents, 'entry')}; skipped: "
+            f"{counted(read.malformed_documents, 'malformed entry')}, "
+            f"{counted(read.malformed_triples, 'triple')} of other than three strings, "
+            f"{counted(read.malformed_entities, 'entity')} of no string"
         )
 
 
@@ -81,9 +82,9 @@ def usage_text(usage: Sequence[Mapping[str, Any]]) -> str:
         return f"{'usage':<26}no calls to a language model\n"
     lines = [
         f"{'usage':<26}{plain(line['model'])}, {plain(line['stage']) or 'other'}: "
-        f"{line['calls']:,} calls, {line['prompt_tokens']:,} tokens in, "
+        f"{counted(line['calls'], 'call')}, {counted(line['prompt_tokens'], 'token')} in, "
         f"{line['completion_tokens']:,} out, {line['seconds']:.1f} s; "
-        f"{line['cached']:,} answers from the cache\n"
+        f"{counted(line['cached'], 'answer')} from the cache\n"
         for line in usage
     ]
     return "".join(lines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
+from graphmem.base.counts import counted
 from graphmem.base.layout import shown
 from graphmem.types import Hit, Passage, Ranking
 
@@ -47,16 +48,16 @@ def plain(text: str) -> str:
 def index_text(index: Path, report: IndexReport, read: ReadReport) -> str:
     """One paragraph on what an index run did."""
     lines = [
-        f"{plain(shown(index))}: {report.passages:,} passages, {report.entities:,} entities"
-        + ("" if report.changed else " (nothing new)"),
-        f"read {read.records:,} records in {read.files:,} files; {report.added:,} passages added, "
-        f"{report.replaced:,} replaced, {report.deleted:,} deleted, "
-        f"{report.computed:,} extracted and embedded",
+        f"{plain(shown(index))}: {counted(report.passages, 'passage')}, "
+        f"{counted(report.entities, 'entity')}" + ("" if report.changed else " (nothing new)"),
+        f"read {counted(read.records, 'record')} in {counted(read.files, 'file')}; "
+        f"{counted(report.added, 'passage')} added, {report.replaced:,} replaced, "
+        f"{report.deleted:,} deleted, {report.computed:,} extracted and embedded",
     ]
     if read.skipped_empty or read.skipped_files:
         lines.append(
-            f"skipped: {read.skipped_empty:,} records without text, "
-            f"{read.skipped_files:,} files of other types (--json names them)"
+            f"skipped: {counted(read.skipped_empty, 'record')} without text, "
+            f"{counted(read.skipped_files, 'file')} of other types (--json names them)"
         )
     if read.encodings:
         names = Counter(read.encodings.values())
@@ -78,13 +79,16 @@ def verified_text(index: Path, found: Verified, before: int) -> str:
         f"{plain(p.place)}: {plain(p.what)}\n  mended by: {p.mended_by}" for p in found.problems
     ]
     if before:
-        lines.append(f"{name}: {_problems(before)} before the repair, {len(found.problems):,} now")
+        lines.append(
+            f"{name}: {counted(before, 'problem')} before the repair, {len(found.problems):,} now"
+        )
     elif found.problems:
-        lines.append(f"{name}: {_problems(len(found.problems))}")
+        lines.append(f"{name}: {counted(len(found.problems), 'problem')}")
     else:
         lines.append(
-            f"{name}: whole; {found.passages:,} passages, {found.files:,} files of the snapshot "
-            f"({found.bytes:,} bytes)" + (", which comes out the same" if found.deep else "")
+            f"{name}: whole; {counted(found.passages, 'passage')}, "
+            f"{counted(found.files, 'file')} of the snapshot ({counted(found.bytes, 'byte')})"
+            + (", which comes out the same" if found.deep else "")
         )
     if found.behind:
         lines.append(
@@ -98,19 +102,15 @@ def verified_text(index: Path, found: Verified, before: int) -> str:
     return "\n".join(lines)
 
 
-def _problems(count: int) -> str:
-    return "1 problem" if count == 1 else f"{count:,} problems"
-
-
 def left_out_text(read: ReadReport) -> str:
     """A list of the files and records that were left out, "" where there are none."""
     if read.complete:
         return ""
     counts = [
-        (len(read.left_out), "file", "files"),
-        (read.skipped_records, "record", "records"),
+        (len(read.left_out), "file"),
+        (read.skipped_records, "record"),
     ]
-    said = " and ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n)
+    said = " and ".join(counted(n, thing) for n, thing in counts if n)
     shown = [*read.left_out[:_MOST_SHOWN], *read.bad_records[:_MOST_SHOWN]]
     lines = [f"left out: {said}", *map(_left_out_line, shown)]
     hidden = len(read.left_out) + read.skipped_records - len(shown)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.base.counts import counted
 from graphmem.errors import ModelError
 from graphmem.protocols import Reranker
 
@@ -42,7 +43,9 @@ def checked_scores(reranker: Reranker, question: str, texts: Sequence[str]) -> N
         raise _refused(reranker, question, f"no array of numbers ({error})") from error
     if scores.shape != (len(texts),):
         raise _refused(
-            reranker, question, f"scores of shape {scores.shape} for {len(texts)} passages"
+            reranker,
+            question,
+            f"scores of shape {scores.shape} for {counted(len(texts), 'passage')}",
         )
     bad = ~np.isfinite(scores)
     if bad.any():

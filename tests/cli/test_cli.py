@@ -66,7 +66,7 @@ def test_index_reports_what_it_did(tmp_path):
     assert "4 passages" in again.stdout
     assert "nothing new" in again.stdout
     assert "0 passages added" in again.stdout
-    assert "skipped: 1 records without text" in again.stdout
+    assert "skipped: 1 record without text" in again.stdout
 
 
 def test_add_needs_an_index_and_adds_to_it(tmp_path):
@@ -302,7 +302,7 @@ def test_folder_of_texts(tmp_path):
     (folder / "deep" / "Ridley_Scott.txt").write_text("Ridley Scott comes from South Shields.")
     (folder / "photo.png").write_bytes(b"\x89PNG")
     result = run("index", folder, "--index", tmp_path / "i", "--embedder", "hashing")
-    assert "1 files of other types" in result.stdout
+    assert "1 file of other types" in result.stdout
     assert hits(tmp_path / "i") == ["alien.md", "deep/Ridley_Scott.txt"]
 
 

@@ -191,7 +191,7 @@ def test_a_failed_passage_is_tried_again_and_never_stored_as_empty(tmp_path, ser
     server.default = failing(3, say("I would rather not."))
     source, index = corpus(tmp_path), tmp_path / "i"
     shown = run("index", source, "--index", index, *LLM).stdout
-    assert "5 passages" in shown and "1 passages could not be extracted" in shown
+    assert "5 passages" in shown and "1 passage could not be extracted" in shown
     assert "p3: passage p3: fake did not give its entities" in shown
     assert extractions(index) == 5
     found = stats(index)
@@ -330,8 +330,8 @@ def test_import_and_export(tmp_path, server):
         *("index", corpus(tmp_path), "--index", imported, "--embedder", "hashing"),
         *("--extractor", f"import:{file}"),
     ).stdout
-    assert "1 passages in which nothing was found" in shown
-    assert "imported from 5 entries" in shown and "1 triples that are not three strings" in shown
+    assert "1 passage in which nothing was found" in shown
+    assert "imported from 5 entries" in shown and "1 triple of other than three strings" in shown
     hits = json.loads(
         run("search", imported, "Where is Town 3?", "--preset", "hipporag2", "--json").stdout
     )

@@ -235,14 +235,14 @@ def test_a_failed_question_is_a_record_and_counts_0(
     rows = {r["id"]: r for r in map(json.loads, (folder / "scores.jsonl").open(encoding="utf-8"))}
     assert len(rows) == len(questions)
     assert rows[id_]["mrr"] == 0.0
-    assert "1 questions failed and count 0" in (tmp_path / "report.md").read_text("utf-8")
+    assert "1 question failed and count 0" in (tmp_path / "report.md").read_text("utf-8")
 
 
 def test_too_many_failures_stop_the_experiment(
     small: Path, indexes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     _failing(monkeypatch, lambda asked: True)
-    with pytest.raises(TooManyFailures, match=r"small, bm25: 1 questions failed, 0 may"):
+    with pytest.raises(TooManyFailures, match=r"small, bm25: 1 question failed, 0 may"):
         run_experiment(_experiment(small, presets=("bm25",)), tmp_path, indexes=indexes)
 
 

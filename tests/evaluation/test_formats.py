@@ -233,7 +233,7 @@ def test_multihop_rag(tmp_path: Path):
     assert _titles(dataset, 0) == {"One", "Two"}
     assert dataset.questions[0].type == "comparison"
     assert dataset.passages[0].metadata["published_at"] == "2023-11-01"
-    assert "1 questions without evidence" in dataset.notes[0]
+    assert "1 question without evidence" in dataset.notes[0]
 
 
 LOCOMO = [
@@ -273,8 +273,8 @@ def test_locomo_turns(tmp_path: Path):
     assert temporal.gold == ("conv-1:D1:1", "conv-1:D2:1")
     assert temporal.answers == ("2023",)
     notes = " ".join(dataset.notes)
-    assert "1 questions adversarial left out" in notes
-    assert "1 questions without evidence left out" in notes
+    assert "1 question adversarial left out" in notes
+    assert "1 question without evidence left out" in notes
     require_sound(dataset)
 
 

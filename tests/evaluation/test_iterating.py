@@ -193,8 +193,8 @@ def test_one_failing_question_is_a_record_and_counts_0(results: Any, small: Path
     rows = run_folder(tmp_path, "small", "residual", 0) / "scores.jsonl"
     (row,) = [r for r in map(json.loads, rows.open(encoding="utf-8")) if r["id"] == bad.id]
     assert row["recall@5"] == 0
-    assert "1 questions failed" in (tmp_path / "report.md").read_text("utf-8")
-    with pytest.raises(TooManyFailures, match="small, residual: 1 questions failed, 0 may"):
+    assert "1 question failed" in (tmp_path / "report.md").read_text("utf-8")
+    with pytest.raises(TooManyFailures, match="small, residual: 1 question failed, 0 may"):
         results(ScriptedChat(reply, "other"), fail_on=0)
 
 

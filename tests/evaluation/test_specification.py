@@ -166,7 +166,7 @@ def test_questions_without_gold_can_be_left_out(tmp_path: Path):
     spec = DatasetSpec(tmp_path, skip_unjudged=True)
     (dataset,) = load_datasets(Experiment("e", (spec,), (variant,)))
     assert [question.id for question in dataset.questions] == ["2"]
-    assert dataset.notes == ("1 questions without gold left out",)
+    assert dataset.notes == ("1 question without gold left out",)
 
 
 def test_presets_of_triples_need_an_openie_file(small: Path):

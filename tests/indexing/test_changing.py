@@ -288,7 +288,7 @@ def test_commands(tmp_path):
     index = tmp_path / "i"
     source = write_lines(tmp_path / "c.jsonl", records)
     run("index", source, "--index", index, "--embedder", "hashing")
-    assert "1 passages deleted; 3 passages" in run("delete", index, "--id", 0).stdout
+    assert "1 passage deleted; 3 passages" in run("delete", index, "--id", 0).stdout
     assert json.loads(run("delete", index, "--where", "year=1", "--json").stdout)["deleted"] == 1
     assert "name what to delete" in run("delete", index, code=2).stderr
     assert "FIELD=VALUE" in run("delete", index, "--where", "year", code=2).stderr

@@ -315,7 +315,7 @@ def test_verify_computes_nothing_that_is_missing(tmp_path, model, weighed):
         db.commit()
     del weighed[:]
     (problem,) = memory.verify(deep=True).problems
-    assert "learned words of 4 texts are missing in the store" in problem.what
+    assert "the store lacks learned words of 4 texts" in problem.what
     assert weighed == []
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from graphmem.base.counts import counted
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError
 from graphmem.evaluation.datasets.dataset import Dataset, JudgedQuestion, strings
@@ -43,7 +44,11 @@ def read_beir(path: Path, name: str = "", split: str = "test") -> Dataset:
                 grades={passage: grade for passage, grade in gold.items() if grade != 1},
             )
         )
-    notes = (f"{unjudged} questions without a judgement in {split} left out",) if unjudged else ()
+    notes = (
+        (f"{counted(unjudged, 'question')} without a judgement in {split} left out",)
+        if unjudged
+        else ()
+    )
     return Dataset(name or path.resolve().name, passages, tuple(questions), notes)
 
 
@@ -112,7 +117,7 @@ def read_multihop_rag(path: Path, name: str = "") -> Dataset:
                 hops=len(gold),
             )
         )
-    notes = (f"{null} questions without evidence left out",) if null else ()
+    notes = (f"{counted(null, 'question')} without evidence left out",) if null else ()
     return Dataset(
         name or path.resolve().name, tuple(pool.passages.values()), tuple(questions), notes
     )

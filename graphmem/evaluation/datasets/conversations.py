@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import regex
 
+from graphmem.base.counts import counted
 from graphmem.evaluation.datasets.dataset import SCOPE, Dataset, JudgedQuestion, strings
 from graphmem.evaluation.datasets.published import need, read_items
 from graphmem.sources.records import Place, clean_text
@@ -70,7 +71,7 @@ def read_locomo(path: Path, name: str = "", granularity: Granularity = "turn") -
                 )
             )
     notes = tuple(
-        f"{count} questions {why}" + ("" if "point" in why else " left out")
+        f"{counted(count, 'question')} {why}" + ("" if "point" in why else " left out")
         for why, count in left.items()
         if count
     )
@@ -152,7 +153,7 @@ def read_longmemeval(path: Path, name: str = "", granularity: Granularity = "tur
                 metadata=_time(date),
             )
         )
-    notes = (f"{left} questions without gold (abstention) left out",) if left else ()
+    notes = (f"{counted(left, 'question')} without gold (abstention) left out",) if left else ()
     return Dataset(name or path.stem, tuple(passages), tuple(questions), notes)
 
 

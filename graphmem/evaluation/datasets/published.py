@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from graphmem.base.counts import counted
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError
 from graphmem.evaluation.datasets.dataset import Dataset, JudgedQuestion, hops_of, strings
@@ -165,7 +166,7 @@ def _read(path: Path, name: str, corpus: Path | None, paragraphs: Any) -> Datase
         found = list(paragraphs(record, place))
         gold = _gold(found, pool, place) if corpus is not None else _pooled(found, pool)
         questions.append(_question(record, gold, place))
-    notes = (f"{unanswerable} unanswerable questions left out",) if unanswerable else ()
+    notes = (f"{counted(unanswerable, 'unanswerable question')} left out",) if unanswerable else ()
     stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     return Dataset(name or stem, tuple(pool.passages.values()), tuple(questions), notes)
 

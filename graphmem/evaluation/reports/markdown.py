@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphmem.base.counts import counted
 from graphmem.evaluation.reports.wording import (
     corrected_p,
     costs,
@@ -33,7 +34,7 @@ def markdown_report(out: Path) -> str:
     if len(scores.datasets) > 1 and scores.average:
         parts += ["## Average over the data sets", markdown_table(scores)]
     for name, entry in scores.datasets.items():
-        facts = f"{entry.passages:,} passages, {entry.questions:,} questions"
+        facts = f"{counted(entry.passages, 'passage')}, {counted(entry.questions, 'question')}"
         parts += [f"## {_plain(name)}", facts, markdown_table(scores, name)]
         parts += _group_tables(entry, scores.k)
         parts += [f"* {_plain(line)}" for line in problems(entry)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from graphmem.base.counts import counted
 from graphmem.evaluation.runs.environment import Environment
 from graphmem.evaluation.runs.recorded import ExperimentRecord
 from graphmem.evaluation.scores.bootstrap import holm
@@ -23,7 +24,7 @@ def summary_text(experiment: ExperimentRecord) -> str:
     if experiment.latency:
         text += (
             " Milliseconds are of one question at a time, median over up to "
-            f"{experiment.latency} questions."
+            f"{counted(experiment.latency, 'question')}."
         )
     if chat := experiment.chat:
         text += (
@@ -95,7 +96,7 @@ def costs(entry: VariantSheet) -> list[str]:
     milliseconds = "–" if median is None else f"{median:.1f}"
     seconds = f"{sum(index.seconds.values()):.0f}" + ("" if index.whole else "+")
     used = [f"{tokens.prompt + tokens.completion:,}"]
-    used += [f"{entry.calls:,} calls"] if entry.calls else []
+    used += [counted(entry.calls, "call")] if entry.calls else []
     used += [f"cost {entry.cost:.4g}"] if entry.cost else []
     return [milliseconds, seconds, ", ".join(used)]
 
@@ -107,10 +108,14 @@ def problems(entry: DatasetScores) -> list[str]:
         failed, missing = variant.failed, set(variant.missing) - set(variant.failed)
         if failed:
             reason = next(iter(failed.values()))
-            lines.append(f"{name}: {len(failed)} questions failed and count 0 ({reason})")
+            lines.append(
+                f"{name}: {counted(len(failed), 'question')} failed and count 0 ({reason})"
+            )
         if missing:
             ids = ", ".join(sorted(missing)[:5])
-            lines.append(f"{name}: {len(missing)} questions are not in the run, count 0: {ids}")
+            lines.append(
+                f"{name}: {counted(len(missing), 'question')} not in the run, count 0: {ids}"
+            )
     return lines
 
 

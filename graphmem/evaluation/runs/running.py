@@ -11,6 +11,7 @@ from typing import Any
 
 from graphmem.answering.chat_session import search_each
 from graphmem.answering.iterative import merge_best
+from graphmem.base.counts import counted
 from graphmem.base.text import content_hash
 from graphmem.config import SearchConfig
 from graphmem.errors import ConfigError, GraphmemError, ModelError, StorageError, TooManyFailures
@@ -164,7 +165,7 @@ def search_run(
             failed += bool(found.error)
             if failed > allowed:
                 raise TooManyFailures(
-                    f"{run.label}: {failed} questions failed, "
+                    f"{run.label}: {counted(failed, 'question')} failed, "
                     f"{allowed} may; the last one: {found.error}"
                 )
             if led or len(done) % _BATCH == 0:

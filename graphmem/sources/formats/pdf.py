@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pypdfium2
 
+from graphmem.base.counts import counted
 from graphmem.errors import DataError
 from graphmem.sources.formats.content import Content, join_pages, one_line
 
@@ -43,7 +44,7 @@ def read(data: bytes) -> Iterator[Content]:
         document.close()
     if not any(pages):
         raise DataError(
-            f"has no text on its {count} pages: they are pictures, as of a scan",
+            f"has no text on its {counted(count, 'page')}, only pictures, as of a scan",
             hint="run a text recognition over it, for example ocrmypdf",
         )
     cleaned = [_paragraphs(lines) for lines in _without_heads(pages)]
