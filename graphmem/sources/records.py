@@ -6,11 +6,12 @@ import csv
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from graphmem.base.counts import counted
 from graphmem.base.text import content_hash
 from graphmem.errors import DataError
 from graphmem.sources.options import ReadOptions
@@ -230,7 +231,7 @@ def parse_rows(
             elif row and len(row) == len(header):
                 yield place, dict(zip(header, row, strict=True))
             elif row:
-                error = place.error(f"expected {len(header)} cells, found {len(row)}")
+                error = place.error(f"expected {counted(len(header), 'cell')}, found {len(row)}")
                 if skip is None:
                     raise error
                 skip(error)
@@ -265,7 +266,23 @@ def _delimiter(line: str, text_field: str) -> str:
     def cells(separator: str) -> list[str]:
         return [cell.strip(' "\r\n') for cell in line.split(separator)]
 
-    return max(_SEPARATORS, key=lambda s: (text_field in cells(s), len(cells(s)), s == ","))
+    def fitness(separator: str) -> tuple[bool, int, bool]:
+        names = cells(separator)
+        return bool(_field(text_field, names)), len(names), separator == ","
+
+    return max(_SEPARATORS, key=fitness)
+
+
+def _field(name: str, fields: Collection[str]) -> str:
+    """The field of this name, else the only one that differs by capitals alone; "" for none.
+
+    >>> _field("text", ["Text", "text"]), _field("id", ["ID"]), _field("id", ["ID", "Id"])
+    ('text', 'ID', '')
+    """
+    if name in fields:
+        return name
+    alike = [field for field in fields if field.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else ""
 
 
 def to_passage(record: Mapping[str, Any], place: Place, options: ReadOptions = _DEFAULT) -> Passage:
@@ -279,11 +296,12 @@ def to_passage(record: Mapping[str, Any], place: Place, options: ReadOptions = _
 source='a.jsonl:1')
     """
     fields = dict(record)
-    text_field, title_field = options.text_field, options.title_field
-    if text_field not in fields:
+    text_field = _field(options.text_field, fields)
+    title_field = _field(options.title_field, fields)
+    if not text_field:
         found = ", ".join(map(repr, fields)) or "no field"
         hint = "name it with --text-field" if fields else ""
-        raise place.error(f"expected a field {text_field!r}, found {found}", hint)
+        raise place.error(f"expected a field {options.text_field!r}, found {found}", hint)
     text, title = fields.pop(text_field), fields.pop(title_field, None)
     if not isinstance(text, str | None):
         raise place.error(f"{text_field!r} must be a string, it is {_type(text)}")
@@ -300,13 +318,17 @@ source='a.jsonl:1')
 
 
 def _pop_id(fields: dict[str, Any], place: Place, keys: Sequence[str]) -> str:
-    for key in keys:
+    for key in (*keys, *(_field(key, fields) for key in keys)):
         value = fields.get(key)
         if value is None or value == "":
             continue
         del fields[key]
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise place.error(f"{key!r} must be a string or an integer, it is {_type(value)}")
+            found = repr(value) if isinstance(value, float) else _type(value)
+            raise place.error(
+                f"{key!r} must be a string or an integer, it is {found}",
+                "make it a string, or name another field with --id-field",
+            )
         return str(value).replace("\0", "\ufffd")
     return ""
 
@@ -317,7 +339,7 @@ def _type(value: Any) -> str:
 
 def _checked_header(row: list[str], place: Place, text_field: str) -> list[str]:
     header = [name.strip() for name in row]
-    if any(header) and (text_field not in header or len(set(header)) < len(header)):
+    if any(header) and (not _field(text_field, header) or len(set(header)) < len(header)):
         raise place.error(
             f"expected a header of different names, {text_field!r} among them, "
             f"found {', '.join(header)!r}",

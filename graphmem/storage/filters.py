@@ -10,11 +10,12 @@ A filter is a mapping, of which all entries must hold:
     {"$or": [{...}, {...}]}                      also $and, and {"$not": {...}}
 
 A field that holds a list has a value, or is in a range, when one of its items is. A string given is
-also the number, true, false or null that is written so, since a command line knows strings alone.
-Numbers are compared with numbers, strings with strings by code point, which for dates in ISO 8601
-is by time. What a passage does not have is in no range and unequal to everything. Times are read in
-any spelling by $since and $as_of, as `graphmem.base.times` says: a year, a month or a day is all of
-it. What is no time is neither.
+also the number, true, false or null that is written so, since a command line knows strings alone,
+and a number given the string that is written so, since a table does. In ranges strings that are
+written like numbers are numbers; others are compared with strings alone, by code point, which for
+dates in ISO 8601 is by time. What a passage does not have is in no range and unequal to everything.
+Times are read in any spelling by $since and $as_of, as `graphmem.base.times` says: a year, a month
+or a day is all of it. What is no time is neither.
 """
 
 from __future__ import annotations
@@ -46,8 +47,19 @@ _OPERATORS: Final = (*_ORDER, *_OF_TIME, "$eq", "$ne", "$in", "$nin", "$exists")
 TIME_FIELDS: Final = ("time", "date")
 """Where a passage's time is sought: in the first of them that it has."""
 _JOINING: Final = ("$and", "$or", "$not")
-_WRITTEN: Final = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
-_CONDITION = regex.compile(r"([^=!<>]+)(=|!=|>=|<=|>|<)(.*)", regex.DOTALL)
+_WRITTEN: Final = {
+    "=": "$eq",
+    "==": "$eq",
+    "!=": "$ne",
+    ">": "$gt",
+    ">=": "$gte",
+    "<": "$lt",
+    "<=": "$lte",
+}
+_CONDITION = regex.compile(
+    r"\s*+([^=!<>]*[^=!<>\s])\s*+(==?|!=|>=|<=|>|<)\s*+(.*?)\s*", regex.DOTALL
+)
+_NUMBER = regex.compile(r"\s*[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?\s*")
 _DEEPEST = 50
 _MISSING: Final = object()
 
@@ -84,6 +96,11 @@ def parse_condition(text: str) -> Filter:
             parsed = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"filter {text!r}: not JSON ({error})") from error
+        if not parsed:
+            raise ConfigError(
+                f"filter {text!r}: without a condition it would hold for every passage; "
+                'name a field and its value, e.g. {"author": "Ada"}'
+            )
         metadata_matcher(parsed)
         return dict(parsed)
     found = _CONDITION.fullmatch(text)
@@ -191,6 +208,8 @@ def _is_value(found: Any, value: Any) -> bool:
         return True
     if isinstance(found, bool) != isinstance(value, bool) and not isinstance(value, str):
         return False  # True equals 1 in Python
+    if isinstance(found, str) and isinstance(value, int | float):
+        return _as_written(value) == found
     return bool(found == value) or (isinstance(value, str) and _as_written(found) == value)
 
 
@@ -210,11 +229,16 @@ def _in_order(found: Any, order: Callable[[Any, Any], bool], bound: float | str)
         return any(_in_order(item, order, bound) for item in found)
     if isinstance(found, bool) or not isinstance(found, int | float | str):
         return False
-    if isinstance(found, str) != isinstance(bound, str):
-        if isinstance(found, str):
-            return False
-        try:
-            bound = float(bound)
-        except ValueError:
-            return False
-    return order(found, bound)
+    numbers = _number(found), _number(bound)
+    if None not in numbers:
+        return order(*numbers)
+    return isinstance(found, str) and isinstance(bound, str) and order(found, bound)
+
+
+def _number(value: float | str) -> float | None:
+    """The number that it is or is written like, None where it is a word."""
+    if not isinstance(value, str):
+        return value
+    if not _NUMBER.fullmatch(value):
+        return None
+    return int(value) if value.strip().lstrip("+-").isdigit() else float(value)

@@ -197,6 +197,7 @@ GOOD = '{"text": "fine"}\n'
         ("c.jsonl", '{"text": ["a"]}', 1, "'text' must be a string, it is a list"),
         ("c.jsonl", '{"text": "a", "title": {}}', 1, "'title' must be a string or null"),
         ("c.jsonl", '{"text": "a", "id": [1]}', 1, "'id' must be a string or an integer"),
+        ("c.jsonl", '{"text": "a", "id": 5.5}', 1, "integer, it is 5.5; make it a string, or"),
         ("c.jsonl", '{"text": "a", "_id": true}', 1, "'_id' must be .* it is true or false"),
         ("c.jsonl", '{"text": "a", "idx": 1.5}', 1, "'idx' must be"),
         ("c.jsonl", '{"text": "a", "x": ' + "9" * 5000 + "}", 1, "expected one JSON object"),
@@ -229,6 +230,27 @@ def test_bad_input_is_an_error_that_says_where(tmp_path, name, content, line, me
     with pytest.raises(DataError, match=message) as caught:
         read(path)
     assert (caught.value.path, caught.value.line) == (str(path), line)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.csv", "ID;Title;Text;Year\n7;Ada;She rows.;1843\n"),
+        ("c.tsv", "Id\tTITLE\tTEXT\tYear\n7\tAda\tShe rows.\t1843\n"),
+        ("c.jsonl", '{"Id": 7, "Title": "Ada", "Text": "She rows.", "Year": "1843"}'),
+    ],
+)
+def test_names_of_fields_may_have_capitals(tmp_path, name, content):
+    (passage,) = read(write(tmp_path / name, content))
+    assert (passage.id, passage.title, passage.text) == ("7", "Ada", "She rows.")
+    assert passage.metadata == {"Year": "1843"}
+
+
+def test_of_two_fields_that_differ_by_capitals_the_one_as_named_counts(tmp_path):
+    (passage,) = read(write(tmp_path / "c.csv", "id,text,Text,ID,Id\n7,a,b,8,9\n"))
+    assert (passage.id, passage.text, passage.metadata["Text"]) == ("7", "a", "b")
+    with pytest.raises(DataError, match="expected a field 'text'"):
+        read(write(tmp_path / "c.jsonl", '{"Text": "a", "TEXT": "b"}'))
 
 
 def test_a_truncated_gzip_file_is_an_error(tmp_path):

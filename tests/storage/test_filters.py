@@ -67,6 +67,15 @@ def test_does_not_hold(where):
     assert not metadata_matcher(where)(FILM)
 
 
+@pytest.mark.parametrize("year", [900, "900", "900.0", [1900, "900"]])
+@pytest.mark.parametrize("bound", [1843, "1843", "1843.0"])
+def test_numbers_are_compared_as_such_also_where_a_table_or_a_command_line_writes_them(year, bound):
+    assert metadata_matcher({"year": {"$lt": bound}})({"year": year})
+    assert not metadata_matcher({"year": {"$lt": bound}})({"year": "soon"})
+    assert metadata_matcher({"year": {"$in": [900, "900.0"]}})({"year": year})
+    assert not metadata_matcher({"year": bound})({"year": year})
+
+
 @pytest.mark.parametrize(
     ("where", "said"),
     [
@@ -106,7 +115,8 @@ def test_nested_without_end():
         ("by=Ada=Bo", {"by": {"$eq": "Ada=Bo"}}),
         ("by!=", {"by": {"$ne": ""}}),
         ("year<=3", {"year": {"$lte": "3"}}),
-        ("year< 3", {"year": {"$lt": " 3"}}),
+        (" year < 3 ", {"year": {"$lt": "3"}}),
+        ("by == Ada", {"by": {"$eq": "Ada"}}),
         ("a field=3", {"a field": {"$eq": "3"}}),
         ("[1]x=", {"[1]x": {"$eq": ""}}),  # a strange field is a field
         ('{"year": {"$exists": true}}', {"year": {"$exists": True}}),
@@ -116,7 +126,7 @@ def test_conditions_of_a_command_line(text, where):
     assert parse_condition(text) == where
 
 
-@pytest.mark.parametrize("text", ["", "year", "=Ada", ">=3", "{", "{'a': 1}", '{"$x": 1}'])
+@pytest.mark.parametrize("text", ["", "year", "=Ada", ">=3", "{", "{'a': 1}", '{"$x": 1}', "{}"])
 def test_what_is_no_condition(text):
     with pytest.raises(ConfigError):
         parse_condition(text)
