@@ -42,12 +42,14 @@ _IDENTIFIER = regex.compile(
     )(?![\p{L}\p{N}_])""",
     regex.VERBOSE,
 )
-# Numbers that only the word before them makes identifiers; years are none.
+# Numbers that only the word before them makes identifiers; years are none. Provisions of laws and
+# contracts are identifiers with their word.
 _NUMBERED = regex.compile(
     r"""(?i:\b(?:ticket|order|invoice|case|bug|issue|error|part|serial|item|article|incident
         |request|defect|job|build|shipment|customer|account|contract|batch|lot|model|code)
         (?:\ (?:no|nr|number|code|id|key))?\.?:?\ ?)
         (?P<number>(?!(?:1[5-9]|20)\d\d\b)\d{4,12})(?![\p{L}\p{N}]|[.,]\d)
+    | (?P<provision>(?:Art(?:icle|\.)|Sec(?:tion|\.))\ ?\d{1,4}[a-z]?)(?![\p{L}\p{N}]|[.,]\d)
     | (?i:isbn(?:-1[03])?[:\ ]{0,2})
         (?P<isbn>97[89][-\ ]?(?:\d[-\ ]?){9}\d|(?:\d[-\ ]?){9}[\dX])(?!\d)""",
     regex.VERBOSE,
@@ -95,13 +97,14 @@ def find_identifiers(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def quoted_identifiers(text: str) -> list[str]:
-    """What a text as written marks as code, where it is one word.
+def quoted_identifiers(text: str) -> list[tuple[int, int]]:
+    """Where a text as written marks one word as code: spans [start, end) without the marks.
 
-    >>> quoted_identifiers("run `scikit-learn` and `a b`")
+    >>> text = "run `scikit-learn` and `a b`"
+    >>> [text[start:end] for start, end in quoted_identifiers(text)]
     ['scikit-learn']
     """
-    return _QUOTED.findall(text) if "`" in text else []
+    return [match.span(1) for match in _QUOTED.finditer(text)] if "`" in text else []
 
 
 def values(text: str) -> list[str]:

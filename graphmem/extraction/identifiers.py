@@ -32,7 +32,8 @@ def exact_names(passage: Passage) -> list[str]:
         for start, end in find_identifiers(text):
             if not any(start < last and first < end for first, last in left_out):
                 names.append(text[start:end])
-    return [*names, *values(read.text), *quoted_identifiers(passage.text)]
+    names += values(read.text)
+    return names + [passage.text[start:end] for start, end in quoted_identifiers(passage.text)]
 
 
 def _speakers(text: str) -> list[tuple[int, int]]:

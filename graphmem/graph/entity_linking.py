@@ -13,7 +13,7 @@ from bm25s.stopwords import STOPWORDS_EN_PLUS
 from numpy.typing import NDArray
 
 from graphmem.base.dates import find_dates
-from graphmem.base.identifiers import find_identifiers
+from graphmem.base.identifiers import find_identifiers, quoted_identifiers
 from graphmem.base.text import compatible, normalise_token, token_spans, tokens, visible
 from graphmem.graph.entity_dictionary import (
     EntityDictionary,
@@ -228,7 +228,7 @@ def _with_days(dictionary: EntityDictionary, hasher: TokenHasher, question: str)
 def _mark_identifiers(questions: Sequence[str], columns: TokenColumns) -> None:
     """Let identifiers count as names, also in small letters."""
     for row, question in enumerate(map(compatible, questions)):
-        identifiers = find_identifiers(question)
+        identifiers = [*find_identifiers(question), *quoted_identifiers(question)]
         if not identifiers:
             continue
         starts, ends = np.array(token_spans(question), dtype=np.int64).reshape(-1, 2).T

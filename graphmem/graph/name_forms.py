@@ -6,6 +6,7 @@ joined to both, and they stay two.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,8 +48,12 @@ _WORDS |= {"1st": "first", "2nd": "second", "3rd": "third", "4th": "fourth", "5t
 _WORDS |= {"ave": "avenue", "rd": "road", "blvd": "boulevard", "hwy": "highway", "sq": "square"}
 _WORDS |= {"univ": "university", "inst": "institute", "dept": "department", "assn": "association"}
 _WORDS |= {"natl": "national", "intl": "international", "bros": "brothers", "govt": "government"}
+_WORDS |= {"art": "article", "sec": "section"}
 _WORDS |= {"nr": "no", "number": "no", "vs": "v", "versus": "v"}
 _WORDS |= {"6th": "sixth", "7th": "seventh", "8th": "eighth", "9th": "ninth", "10th": "tenth"}
+_ISSUE = regex.compile(r"gh (\d{3,12})")
+_HASH = regex.compile(r"(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{7,64}")
+_WHOLE_HASHES = (40, 64)  # hexadecimal digits
 _OF_ADDRESSES = frozenset({"http", "https", "www"})
 _VERSION = regex.compile(r"v(\d+)")
 _ROMAN = regex.compile(r"(?=[ivx]{2})(x{0,3})(ix|iv|v?i{0,3})")
@@ -120,6 +125,8 @@ def name_forms(passages: Sequence[Passage], spelled: Sequence[Mapping[str, str]]
     """
     forms = _Forms(passages, spelled)
     forms.alike()
+    forms.issues()
+    forms.hashes()
     forms.companies()
     forms.capitals_first()
     forms.later_parts()
@@ -189,6 +196,25 @@ class _Forms:
                 best = max(group, key=lambda n: (len(self.rows[n]), n.count(" "), n))
                 for name in sorted(group - {best}):
                     self.join(name, best)
+
+    def issues(self) -> None:
+        """GH-4403, where a text has #4403: two ways to name an issue."""
+        for name in list(self.words):
+            match = _ISSUE.fullmatch(name)
+            for row in self.rows.get(match[1], ()) if match else ():
+                passage = self.passages[row]
+                if match and f"#{match[1]}" in f"{passage.title} {passage.text}":
+                    self.join(name, match[1])
+
+    def hashes(self) -> None:
+        """The beginning of a hash, where one alone begins so."""
+        known = sorted(name for name in self.words if _HASH.fullmatch(name))
+        wholes = [name for name in known if len(name) in _WHOLE_HASHES]
+        for name in known if wholes else ():
+            at = bisect_right(wholes, name)
+            begin_so = [whole for whole in wholes[at : at + 2] if whole.startswith(name)]
+            if len(begin_so) == 1:
+                self.join(name, begin_so[0])
 
     def companies(self) -> None:
         """A company with its legal form, and without, where it has one such form only.

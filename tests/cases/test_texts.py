@@ -117,6 +117,19 @@ def test_questions_name_identifiers(tmp_path, question):
     assert ranking.entities == ("PPR-7101",) and ranking.hits[0].passage.id == "1"
 
 
+def test_a_question_marks_code_as_texts_do(tmp_path):
+    texts = ["Use `node-fetch` here.", "The `node-fetch` release is late.", "Rome is a town."]
+    retriever = index(tmp_path, [Passage(str(i), text) for i, text in enumerate(texts)])
+    (ranking,) = retriever.search(["Does Rome use `node-fetch`?"], 1, RetrievalConfig())
+    assert set(ranking.entities) == {"Rome", "node-fetch"}
+
+
+@pytest.mark.parametrize("written", ["Art. 15", "Article 15", "Sec. 4", "Section 4a"])
+def test_provisions_are_names(written):
+    (found,) = extractor().extract([Passage("1", f"Under {written} of the statute it is void.")])
+    assert written in found.entities
+
+
 DAYS = ["3 May 1991", "May 3rd, 1991", "3. Mai 1991", "1991-05-03", "3 May, 1991", "3-May-1991"]
 
 

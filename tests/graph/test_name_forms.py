@@ -64,6 +64,9 @@ def named(*names):
         ("v1.12.3", "1.12.3"),
         ("Quartz v2.1", "Quartz 2.1"),
         ("Quartz version 4", "Quartz 4"),
+        ("Art. 15", "Article 15"),
+        ("Sec. 4a", "Section 4a"),
+        ("3f9a2bc", f"3f9a2bc7{'1d' * 16}"),
         ("https://quennell.org/a", "http://www.quennell.org/a"),
     ],
 )
@@ -103,11 +106,19 @@ def test_parts_of_one_legal_form():
         ("A1-11", "A11-1"),
         ("192.168.1.112", "192.168.11.12", "192168111.12"),
         ("D. da Silva", "Duarte de Silva"),
+        ("3f9a2bc", f"3f9a2bc7{'1d' * 16}", f"3f9a2bc8{'1d' * 16}"),
+        ("3f9a2bc", "3f9a2bc71d"),
+        ("GH-4403", "4403"),
         ("D. da Silva", "Duarte da Silva", "Dora da Silva"),
     ],
 )
 def test_names_that_stay_apart(names):
     assert named(*names).merged == {}
+
+
+def test_an_issue_by_both_its_names():
+    names = {"gh 4403": "GH-4403", "4403": "4403"}
+    assert forms("See GH-4403.", "It is #4403.", names=names).merged == {"gh 4403": "4403"}
 
 
 def test_an_initial_that_fits_two_leads_to_both():
