@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
+    from selectolax.lexbor import LexborNode
 
 VERSION = "3"
 """Of the rules below: readings by another version are made again."""
@@ -114,6 +115,7 @@ _INLINE = regex.compile(
     "|rp|rt|ruby|s|samp|small|span|strike|strong|sub|sup|time|tt|u|var|wbr|-.*"
 )
 _HIDDEN = frozenset({"script", "style", "template", "noscript", "-comment", "head"})
+_NO_BLOCKS = frozenset({"br", "button", "hr", "img", "input", "td", "th", *_HIDDEN})
 _WIKI_PAIRS = tuple(  # what opens in wiki text, and what ends it
     regex.compile(pair)
     for pair in (
@@ -358,12 +360,10 @@ def _html(text: str) -> Iterator[str]:
         return
     for node in root.traverse(include_text=True):
         tag = node.tag
+        if tag and _INLINE.fullmatch(tag) and _is_behind_a_block(node):
+            yield "\n"
         if tag == "-text":
-            above, hidden = node.parent, False
-            while above is not None and above.tag != "body":
-                hidden, above = hidden or above.tag in _HIDDEN, above.parent
-            if not hidden:
-                yield node.text_content or ""
+            yield "" if _is_hidden(node) else node.text_content or ""
         elif tag == "img":
             yield str(node.attributes.get("alt") or "")
         elif tag in ("rt", "rp"):  # how a word is said, above it
@@ -372,6 +372,21 @@ def _html(text: str) -> Iterator[str]:
             yield " | "
         elif tag is None or not _INLINE.fullmatch(tag):
             yield "\n"
+
+
+def _is_hidden(node: LexborNode) -> bool:
+    above, hidden = node.parent, False
+    while above is not None and above.tag != "body":
+        hidden, above = hidden or above.tag in _HIDDEN, above.parent
+    return hidden
+
+
+def _is_behind_a_block(node: LexborNode) -> bool:
+    """Whether a paragraph or such has ended right before it, without a blank."""
+    tag = node.prev.tag if node.prev else None
+    if tag is None or tag in _NO_BLOCKS or _INLINE.fullmatch(tag):
+        return False
+    return not (node.text_content or "")[:1].isspace()
 
 
 @cache

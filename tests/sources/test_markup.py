@@ -12,6 +12,9 @@ from graphmem.types import Passage
     ("written", "said"),
     [
         ("# Ada *Byron*\n\nShe **wrote** `notes`.", "Ada Byron\n\nShe wrote notes."),
+        ("<details><summary>More</summary>King Olaf.</details>", "More\nKing Olaf."),
+        ("<p>Ada</p>King <b>Bo</b><div>x</div><b>Olaf</b>", "Ada\nKing Bo\nx\nOlaf"),
+        ("<div>Ada<br>Bo <img alt='Olaf'> came</div>", "Ada\nBo Olaf came"),
         ('![Ada](a.png) and [Bo](b.html "t")', "Ada and Bo"),
         ("- one\n- two", "one\ntwo"),
         ("> said Ada", "said Ada"),
