@@ -43,6 +43,9 @@ _BATCH = 32
 _PART = 2000  # characters that are parsed at once
 _NO_NAME = regex.compile(r"[^\p{L}\p{M}\p{N}]{40,}+")
 _VALUE = regex.compile(r"(?<!\S)([\p{L}_][\w.-]{0,60})=(?=[\"'\p{L}\p{N}])")  # of a line of a log
+_MAIL_DATE = regex.compile(  # in the head of a mail, where its words are no names
+    r"^Date: [^\n]{6,24}\d \d?\d:\d\d[^\n]*$", regex.MULTILINE
+)
 _GLUED = regex.compile(  # "Ada Byron;Bo King", "Ada Byron(Bo King)", in which it sees one word
     r"(?<=[\p{L}\p{M}\p{N}.)])(?:[;|•·→]|[-=]>)(?=[\p{L}\p{N}])|^[•·→](?=\p{L})"
     r"|(?<=[\p{Ll}\p{M}.)])[()&](?=\p{Lu}\p{Ll})",
@@ -173,7 +176,8 @@ def _parts(text: str) -> list[str]:
 
     Most texts stay whole. Long ones are cut at sentence ends, else between words.
     """
-    text = _VALUE.sub(r"\1: ", LOG_HEAD.sub("", _NO_NAME.sub(" ", text)))
+    text = _MAIL_DATE.sub("", LOG_HEAD.sub("", _NO_NAME.sub(" ", text)))
+    text = _VALUE.sub(r"\1: ", text)
     text = _INITIALS.sub(_with_stops, _GLUED.sub(r" \g<0> ", text))
     if len(text) <= _PART and not _LONG_WORD.search(text):
         return [text]

@@ -57,7 +57,8 @@ _WRITTEN: Final = {
     "<=": "$lte",
 }
 _CONDITION = regex.compile(
-    r"\s*+([^=!<>]*[^=!<>\s])\s*+(==?|!=|>=|<=|>|<)\s*+(.*?)\s*", regex.DOTALL
+    r"\s*+([^=!<>]*[^=!<>\s])\s*+(==?|!=|>=|<=|>|<)\s*+(?|([\"'])(.*)\3|()(.*?))\s*",
+    regex.DOTALL,
 )
 _NUMBER = regex.compile(r"\s*[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?\s*")
 _DEEPEST = 50
@@ -109,7 +110,7 @@ def parse_condition(text: str) -> Filter:
             f"filter {text!r}: expected FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE, or JSON, "
             "e.g. author=Ada"
         )
-    field, sign, value = found.groups()
+    field, sign, _, value = found.groups()
     return {field: {_WRITTEN[sign]: value}}
 
 

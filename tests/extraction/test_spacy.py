@@ -47,6 +47,13 @@ def test_initials_with_a_hyphen_belong_to_the_name(extractor, initials):
     assert f"{initials} Drummond" in found
 
 
+def test_of_the_date_of_a_mail_the_day_alone_is_a_name(extractor):
+    head = "From: Percival Drummond\nDate: Mon, 03 May 2021 10:00:00 +0200"
+    found = names(extractor, f"{head}\n\nThe Harrow Bridge was built.")
+    assert {"Percival Drummond", "2021-05-03"} <= set(found)
+    assert not {"Date", "Mon", "May", "2021"} & set(found)
+
+
 def test_title_and_text_do_not_run_into_each_other(extractor):
     found = names(extractor, "Paris is the capital of France.", "Charles")
     assert found == ("Charles", "Paris", "France")

@@ -116,6 +116,9 @@ def test_nested_without_end():
         ("by!=", {"by": {"$ne": ""}}),
         ("year<=3", {"year": {"$lte": "3"}}),
         (" year < 3 ", {"year": {"$lt": "3"}}),
+        ("by = 'Ada Byron'", {"by": {"$eq": "Ada Byron"}}),
+        ('by="Ada" or "Bo', {"by": {"$eq": '"Ada" or "Bo'}}),
+        ('by!=""', {"by": {"$ne": ""}}),
         ("by == Ada", {"by": {"$eq": "Ada"}}),
         ("a field=3", {"a field": {"$eq": "3"}}),
         ("[1]x=", {"[1]x": {"$eq": ""}}),  # a strange field is a field
