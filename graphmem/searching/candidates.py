@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -53,6 +53,21 @@ class Candidates:
     held_weights: NDArray[np.float32]
     names: NDArray[np.int64]
     name_mass: NDArray[np.float32]
+
+    def only(self, kept: NDArray[np.bool_]) -> Candidates:
+        """Those that are kept, bool [n], and what is known of the question as it is."""
+        return replace(
+            self,
+            rows=self.rows[kept],
+            mass=self.mass[kept],
+            cosine=self.cosine[kept],
+            lexical=self.lexical[kept],
+            vectors=self.vectors[kept],
+            subjects=self.subjects[kept],
+            subject_mass=self.subject_mass[kept],
+            words=self.words[kept],
+            held=self.held[kept],
+        )
 
 
 def holds(

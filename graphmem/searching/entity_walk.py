@@ -151,7 +151,20 @@ class NameSearcher:
     def _evidence(
         self, candidates: Candidates, asked: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Evidence [n, len(FEATURES)], and row of the next name for each, -1 where none, [n]."""
+        """Evidence [n, len(FEATURES)], and row of the next name for each, -1 where none, [n].
+
+        Those that weigh 1 are judged among themselves: others are no measure for them.
+        """
+        evidence, names = self._judged(candidates, asked)
+        if self._snapshot.prior is not None:
+            whole = self._snapshot.prior[candidates.rows] >= 1
+            if whole.any() and not whole.all():
+                evidence[whole], names[whole] = self._judged(candidates.only(whole), asked)
+        return evidence, names
+
+    def _judged(
+        self, candidates: Candidates, asked: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         graph, df = self._snapshot.graph, self._snapshot.df
         listed = lists(graph, df, candidates.rows)
         mentions = subject_mentions(graph, candidates, listed)

@@ -18,7 +18,7 @@ PAIR_FEATURES: Final = (
     "pair cosine",  # with what a linked one leaves open of the question, and that one's; the best
     "pair cosine gap",  # to the best candidate
     "pair words gap",  # share of the question's words that both hold, the best; to the best of all
-    "new words",  # share of the question's words that it holds and none before it says
+    "new words",  # share of those of the question's words that it holds, which none before it says
 )
 _NEAR: Final = np.float32(1e-3)
 """Least squared sine; a passage that is nearer to the question leaves nothing open."""
@@ -43,10 +43,13 @@ def pair_evidence(
     between = np.einsum("pd,pd->p", candidates.vectors[one], candidates.vectors[other])
     said = _with(cosine, one, _said(cosine[one], cosine[other], between))
     both = np.einsum("pw,w->p", held[one] | held[other], weights)
-    words = _with(np.einsum("nw,w->n", held, weights), one, both)
+    alone = np.einsum("nw,w->n", held, weights)
+    words = _with(alone, one, both)
     before = np.zeros_like(held)
     before[1:] = np.logical_or.accumulate(held & ~listed[:, None], axis=0)[:-1]
     new = np.einsum("nw,w->n", held & ~before, weights)
+    # Of its own words: of all words, chats would put a message that says little but new ones first.
+    new = np.divide(new, alone, out=np.zeros_like(new), where=alone > 0)
     columns = [said, said - said.max(initial=-1), words - words.max(initial=0), new]
     return np.column_stack(columns).astype(np.float32)
 

@@ -121,10 +121,11 @@ def test_pairs_by_hand():
     assert pair(found, "pair cosine gap") == pytest.approx(gaps, abs=1e-4)
     # 0 holds words of 1 and 2 of 4; 1 adds none to these, and with 2 it has them all.
     assert pair(found, "pair words gap") == pytest.approx([-0.25, 0, 0])
-    assert pair(found, "new words") == pytest.approx([0.75, 0, 0.25])
+    # All words of 0 are new, none of 1, one of the two of 2.
+    assert pair(found, "new words") == pytest.approx([1, 0, 0.5])
     # A list of names leaves its words to those after it.
     listed = np.array([True, False, False])
-    assert pair(found, "new words", listed) == pytest.approx([0.75, 0.5, 0.5])
+    assert pair(found, "new words", listed) == pytest.approx([1, 1, 1])
     # At one place both say no more than one.
     same = replace(
         found,
