@@ -199,12 +199,11 @@ class _Forms:
 
     def issues(self) -> None:
         """GH-4403, where a text has #4403: two ways to name an issue."""
-        for name in list(self.words):
-            match = _ISSUE.fullmatch(name)
-            for row in self.rows.get(match[1], ()) if match else ():
-                passage = self.passages[row]
-                if match and f"#{match[1]}" in f"{passage.title} {passage.text}":
-                    self.join(name, match[1])
+        for match in filter(None, map(_ISSUE.fullmatch, list(self.words))):
+            number = regex.compile(rf"#{match[1]}(?!\d)")
+            passages = [self.passages[row] for row in self.rows.get(match[1], ())]
+            if any(number.search(text) for p in passages for text in (p.title, p.text)):
+                self.join(match[0], match[1])
 
     def hashes(self) -> None:
         """The beginning of a hash, where one alone begins so."""

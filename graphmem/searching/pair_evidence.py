@@ -47,9 +47,9 @@ def pair_evidence(
     words = _with(alone, one, both)
     before = np.zeros_like(held)
     before[1:] = np.logical_or.accumulate(held & ~listed[:, None], axis=0)[:-1]
-    new = np.einsum("nw,w->n", held & ~before, weights)
     # Of its own words: of all words, chats would put a message that says little but new ones first.
-    new = np.divide(new, alone, out=np.zeros_like(new), where=alone > 0)
+    added = np.einsum("nw,w->n", held & ~before, weights)
+    new = np.divide(added, alone, out=np.zeros_like(added), where=alone > 0)
     columns = [said, said - said.max(initial=-1), words - words.max(initial=0), new]
     return np.column_stack(columns).astype(np.float32)
 

@@ -268,21 +268,21 @@ def _delimiter(line: str, text_field: str) -> str:
 
     def fitness(separator: str) -> tuple[bool, int, bool]:
         names = cells(separator)
-        return bool(_field(text_field, names)), len(names), separator == ","
+        return _field(text_field, names) in names, len(names), separator == ","
 
     return max(_SEPARATORS, key=fitness)
 
 
 def _field(name: str, fields: Collection[str]) -> str:
-    """The field of this name, else the only one that differs by capitals alone; "" for none.
+    """How this name is written here: as it is, or as the only field but for capitals writes it.
 
     >>> _field("text", ["Text", "text"]), _field("id", ["ID"]), _field("id", ["ID", "Id"])
-    ('text', 'ID', '')
+    ('text', 'ID', 'id')
     """
     if name in fields:
         return name
     alike = [field for field in fields if field.casefold() == name.casefold()]
-    return alike[0] if len(alike) == 1 else ""
+    return alike[0] if len(alike) == 1 else name
 
 
 def to_passage(record: Mapping[str, Any], place: Place, options: ReadOptions = _DEFAULT) -> Passage:
@@ -298,10 +298,10 @@ source='a.jsonl:1')
     fields = dict(record)
     text_field = _field(options.text_field, fields)
     title_field = _field(options.title_field, fields)
-    if not text_field:
+    if text_field not in fields:
         found = ", ".join(map(repr, fields)) or "no field"
         hint = "name it with --text-field" if fields else ""
-        raise place.error(f"expected a field {options.text_field!r}, found {found}", hint)
+        raise place.error(f"expected a field {text_field!r}, found {found}", hint)
     text, title = fields.pop(text_field), fields.pop(title_field, None)
     if not isinstance(text, str | None):
         raise place.error(f"{text_field!r} must be a string, it is {_type(text)}")
@@ -339,7 +339,7 @@ def _type(value: Any) -> str:
 
 def _checked_header(row: list[str], place: Place, text_field: str) -> list[str]:
     header = [name.strip() for name in row]
-    if any(header) and (not _field(text_field, header) or len(set(header)) < len(header)):
+    if any(header) and (_field(text_field, header) not in header or len(set(header)) < len(header)):
         raise place.error(
             f"expected a header of different names, {text_field!r} among them, "
             f"found {', '.join(header)!r}",

@@ -119,6 +119,7 @@ def test_names_that_stay_apart(names):
 def test_an_issue_by_both_its_names():
     names = {"gh 4403": "GH-4403", "4403": "4403"}
     assert forms("See GH-4403.", "It is #4403.", names=names).merged == {"gh 4403": "4403"}
+    assert forms("See GH-4403.", "4403 bugs, as #44031.", names=names).merged == {}
 
 
 def test_an_initial_that_fits_two_leads_to_both():

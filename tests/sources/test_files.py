@@ -253,6 +253,19 @@ def test_of_two_fields_that_differ_by_capitals_the_one_as_named_counts(tmp_path)
         read(write(tmp_path / "c.jsonl", '{"Text": "a", "TEXT": "b"}'))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.csv", ",text\n0,She rows.\n"),  # as pandas numbers its rows
+        ("c.jsonl", '{"": "0", "text": "She rows."}'),
+    ],
+)
+def test_a_field_without_a_name_is_neither_title_nor_id(tmp_path, name, content):
+    (passage,) = read(write(tmp_path / name, content))
+    assert (passage.title, passage.metadata) == ("", {"": "0"})
+    assert passage.id == content_hash("", "She rows.")[:16]
+
+
 def test_a_truncated_gzip_file_is_an_error(tmp_path):
     path = write(tmp_path / "c.jsonl.gz", GOOD * 1000)
     path.write_bytes(path.read_bytes()[:-20])
